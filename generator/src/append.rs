@@ -1,0 +1,306 @@
+//! Appending whole lines to a file that anybody may truncate, replace or delete meanwhile, on a disk that may be full.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use tracing::{info, warn};
+
+use crate::numbers::{LONGEST_LINE, Numbers};
+
+/// How much is handed to one `write` when lines are batched, in bytes.
+const BATCH: usize = 64 * 1024;
+
+/// The one writer of a file.
+///
+/// Invariant: what stands in the file after the last newline is the beginning of `rest`, and nothing else. So a torn
+/// line is completed by writing `rest`, and dropping `rest` has to be paired with cutting the torn piece off.
+pub struct Appender {
+    path: PathBuf,
+    durable: bool,
+    max_size: Option<u64>,
+    numbers: Numbers,
+    /// `None` until the file is opened.
+    file: Option<File>,
+    /// The length that the file has if nobody else touched it, in bytes.
+    size: u64,
+    /// The complete lines in the file; only kept right where the numbers depend on it.
+    lines: u64,
+    /// Bytes of lines that no `write` has taken yet.
+    rest: Vec<u8>,
+    /// Complete lines that this run has written.
+    written: u64,
+}
+
+impl Appender {
+    /// An appender that has not touched the file yet. With `durable`, every write reaches the disk before the next
+    /// begins; `max_size` (in bytes) is where the file is rotated.
+    pub fn new(path: PathBuf, numbers: Numbers, durable: bool, max_size: Option<u64>) -> Self {
+        Self { path, durable, max_size, numbers, file: None, size: 0, lines: 0, rest: Vec::new(), written: 0 }
+    }
+
+    /// How many complete lines this run has written.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Appends one line, in one `write`. When an earlier line was left torn, that one is finished instead.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be opened, locked or written. Nothing is lost: the next call goes on where this one ended.
+    pub fn append_line(&mut self) -> anyhow::Result<()> {
+        self.append(1)
+    }
+
+    /// Appends as many lines as one large `write` holds, but at most `lines`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Appender::append_line`].
+    pub fn append_batch(&mut self, lines: u64) -> anyhow::Result<()> {
+        self.append(lines.min(BATCH as u64 / LONGEST_LINE))
+    }
+
+    /// Finishes a line that was left torn, as the last act of this run.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written; the next run then cuts the torn piece off and writes the line anew.
+    pub fn finish(&mut self) -> anyhow::Result<()> {
+        self.write_rest().with_context(|| format!("cannot append to {}", self.path.display()))
+    }
+
+    fn append(&mut self, lines: u64) -> anyhow::Result<()> {
+        self.attach()?;
+        if self.rest.is_empty() {
+            self.fill(lines)?;
+        }
+        self.finish()
+    }
+
+    /// Puts the next lines into `rest`, up to the size at which the file is rotated.
+    fn fill(&mut self, lines: u64) -> anyhow::Result<()> {
+        let mut line = self.first_line();
+        if self.max_size.is_some_and(|max| self.size + line.len() as u64 > max) {
+            self.rotate().with_context(|| format!("cannot rotate {}", self.path.display()))?;
+            line = self.first_line();
+        }
+        self.rest.append(&mut line);
+        let room = self.max_size.map_or(u64::MAX, |max| max - self.size);
+        for _ in 1..lines {
+            if self.rest.len() as u64 + LONGEST_LINE > room {
+                break;
+            }
+            self.numbers.push_line(&mut self.rest);
+        }
+        Ok(())
+    }
+
+    /// The line that belongs at the end of the file as it is now, whatever was drawn and dropped before.
+    fn first_line(&mut self) -> Vec<u8> {
+        let mut line = Vec::with_capacity(LONGEST_LINE as usize);
+        self.numbers.seek(self.lines);
+        self.numbers.push_line(&mut line);
+        line
+    }
+
+    fn write_rest(&mut self) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        while !self.rest.is_empty() {
+            match file.write(&self.rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => {
+                    self.size += taken as u64;
+                    let lines = count_newlines(&self.rest[..taken]);
+                    self.lines += lines;
+                    self.written += lines;
+                    self.rest.drain(..taken);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that `file` is what the path names, and that nobody else has changed its length.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be opened, locked, read or repaired.
+    pub fn attach(&mut self) -> anyhow::Result<()> {
+        let Some(file) = &self.file else { return self.open() };
+        let held = file.metadata().with_context(|| format!("cannot stat {}", self.path.display()))?;
+        if !names(&self.path, &held)? {
+            info!(file = %self.path.display(), "the file was deleted or replaced; going on with a new one");
+            self.let_go(held.nlink() > 0);
+            return self.open();
+        }
+        if held.len() != self.size {
+            let (file, expected, found) = (self.path.display(), self.size, held.len());
+            warn!(%file, expected, found, "another program changed the length of the file");
+            if let Some(file) = self.file.take() {
+                return self.go_on_with(file);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the current file up. One that can still be read under another name must not keep a torn line.
+    fn let_go(&mut self, reachable: bool) {
+        let unfinished = reachable && self.write_rest().is_err();
+        if let (true, Some(file)) = (unfinished, &self.file) {
+            let cut = cut_incomplete_line(file);
+            warn!(?cut, "the last line of the old file could not be finished and was cut off");
+        }
+        self.file = None;
+    }
+
+    fn open(&mut self) -> anyhow::Result<()> {
+        let file = open_locked(&self.path, self.durable)?;
+        self.go_on_with(file)
+    }
+
+    /// Makes `file` the current one, after reading off it where to go on: behind its last complete line.
+    fn go_on_with(&mut self, file: File) -> anyhow::Result<()> {
+        self.rest.clear();
+        let repaired = cut_incomplete_line(&file);
+        let (size, cut) = repaired.with_context(|| format!("cannot repair {}", self.path.display()))?;
+        if cut > 0 {
+            warn!(file = %self.path.display(), bytes = cut, "cut off an incomplete last line");
+        }
+        if self.numbers.seeded() {
+            let counted = count_lines(&file, size);
+            self.lines = counted.with_context(|| format!("cannot count the lines of {}", self.path.display()))?;
+        }
+        self.size = size;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Renames the full file to `<name>.1` and goes on with an empty one.
+    ///
+    /// The new file is made, and locked, under a name of its own first, and the old one gets its second name before it
+    /// loses its first: whoever looks finds a file under the name at every instant, and no other generator can slip in.
+    fn rotate(&mut self) -> anyhow::Result<()> {
+        let rotated = with_suffix(&self.path, ".1");
+        let fresh = with_suffix(&self.path, ".new");
+        let file = open_locked(&fresh, self.durable)?;
+        file.set_len(0)?; // left by a rotation that was interrupted
+        match fs::remove_file(&rotated) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        if fs::hard_link(&self.path, &rotated).is_err() {
+            fs::rename(&self.path, &rotated)?; // a file system without links: for an instant no file has the name
+        }
+        fs::rename(&fresh, &self.path)?;
+        sync_folder(&self.path, self.durable)?;
+        info!(file = %self.path.display(), rotated = %rotated.display(), bytes = self.size, "rotated");
+        self.file = Some(file);
+        self.size = 0;
+        self.lines = 0;
+        Ok(())
+    }
+}
+
+/// Opens (and creates) `path` for appending and takes the lock that makes this process its one writer.
+fn open_locked(path: &Path, durable: bool) -> anyhow::Result<File> {
+    loop {
+        // O_DSYNC makes `write` return only when the data is durable; O_NONBLOCK keeps a FIFO from hanging the open.
+        let flags = if durable { OFlags::DSYNC | OFlags::NONBLOCK } else { OFlags::NONBLOCK };
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)
+            .map_err(|error| crate::access::explain(path, error))?;
+        let metadata = file.metadata().with_context(|| format!("cannot stat {}", path.display()))?;
+        if !metadata.is_file() {
+            bail!("{} is not a regular file", path.display());
+        }
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => bail!("another generator is appending to {}", path.display()),
+            Err(error) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        }
+        // Between the open and the lock, the lock's last holder may have rotated the file away.
+        if names(path, &metadata)? {
+            sync_folder(path, durable)?;
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether `path` names the very file that `held` describes.
+fn names(path: &Path, held: &fs::Metadata) -> anyhow::Result<bool> {
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot stat {}", path.display())),
+    }
+}
+
+/// A new name in a folder is durable only when the folder is.
+fn sync_folder(path: &Path, durable: bool) -> anyhow::Result<()> {
+    if durable {
+        let folder = crate::access::folder_of(path);
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .with_context(|| format!("cannot sync {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// Cuts `file` after its last newline; returns the length that it then has and the number of bytes cut off.
+fn cut_incomplete_line(file: &File) -> io::Result<(u64, u64)> {
+    let size = file.metadata()?.len();
+    let complete = end_of_last_line(file, size)?;
+    if complete < size {
+        file.set_len(complete)?;
+    }
+    Ok((complete, size - complete))
+}
+
+/// The number of bytes up to and including the last newline before `size`. Reads backwards, only as far as it must.
+fn end_of_last_line(file: &File, size: u64) -> io::Result<u64> {
+    let mut chunk = vec![0; BATCH];
+    let mut end = size;
+    while end > 0 {
+        let start = end.saturating_sub(BATCH as u64);
+        let chunk = &mut chunk[..(end - start) as usize];
+        file.read_exact_at(chunk, start)?;
+        if let Some(newline) = memchr::memrchr(b'\n', chunk) {
+            return Ok(start + newline as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+fn count_lines(file: &File, size: u64) -> io::Result<u64> {
+    let mut chunk = vec![0; 1024 * 1024];
+    let (mut lines, mut position) = (0, 0);
+    while position < size {
+        let wanted = chunk.len().min(usize::try_from(size - position).unwrap_or(usize::MAX));
+        file.read_exact_at(&mut chunk[..wanted], position)?;
+        lines += count_newlines(&chunk[..wanted]);
+        position += wanted as u64;
+    }
+    Ok(lines)
+}
+
+fn count_newlines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
