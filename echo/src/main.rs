@@ -1,3 +1,225 @@
-fn main() {
-    println!("hi")
+//! `echo` serves one growing file over HTTP. See `ARCHITECTURE.md` for the path of a number.
+
+mod body;
+mod check;
+mod conditional;
+mod connections;
+mod data;
+mod generation;
+mod health;
+mod http;
+mod log;
+mod offset;
+mod page;
+mod range;
+mod server;
+mod signal;
+mod snapshot;
+mod source;
+mod supervise;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use connections::Connections;
+use data::Data;
+use health::Readiness;
+use log::Log;
+use page::Page;
+use server::Stage;
+use signal::Stop;
+use source::Source;
+
+/// Serves one growing file over HTTP, under its own name: whole lines only, as fresh as the file.
+///
+/// With a COMMAND it is the first process of a container: a small init that runs the server and COMMAND side by side,
+/// passes signals on, reaps orphans, and ends when either of them ends, with its status.
+#[derive(Parser)]
+#[command(
+    name = "echo",
+    version,
+    args_conflicts_with_subcommands = true,
+    override_usage = "echo [OPTIONS] [-- COMMAND [ARG]...]\n       echo check [OPTIONS] [URL]"
+)]
+struct Cli {
+    #[command(subcommand)]
+    subcommand: Option<Subcommands>,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    log: Log,
+    /// A program to run beside the server, with its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Exit 0 if the server answers 200, else 1 with the reason: a probe for images without a shell
+    ///
+    /// /readyz, which is asked by default, suits a readiness probe, and a health check that should notice when the file
+    /// is not there or not fresh. /healthz suits a liveness probe: it fails only when a restart helps.
+    Check {
+        /// What to get [default: /readyz on the port of --listen]
+        url: Option<String>,
+        #[command(flatten)]
+        listen: Listen,
+    },
+    /// Become PROGRAM, and die with the process PARENT
+    #[command(hide = true)]
+    Exec {
+        parent: i32,
+        program: OsString,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+#[derive(Args)]
+struct Listen {
+    /// The address and port to listen on; [::]:8000 takes IPv6, too
+    #[arg(long, env = "ECHO_LISTEN", default_value = "0.0.0.0:8000", value_name = "ADDRESS")]
+    listen: SocketAddr,
+}
+
+#[derive(Args)]
+struct Options {
+    /// The file to serve; it need not be there yet
+    #[arg(long, env = "ECHO_FILE", default_value = "data", value_name = "PATH")]
+    file: PathBuf,
+
+    #[command(flatten)]
+    listen: Listen,
+
+    /// Be ready only while the newest line is not older than this, such as 10s
+    #[arg(long, env = "ECHO_FRESH_WITHIN", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    fresh_within: Option<Duration>,
+
+    /// How long to go on serving after SIGTERM, unready, while load balancers take notice
+    #[arg(long, env = "ECHO_DRAIN_DELAY", default_value = "0s", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    drain_delay: Duration,
+
+    /// How long answers under way may take to end after that
+    #[arg(long, env = "ECHO_DRAIN_TIMEOUT", default_value = "8s", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    drain_timeout: Duration,
+
+    /// How many connections may be open; past that, the one idle longest makes room
+    #[arg(long, env = "ECHO_MAX_CONNECTIONS", default_value = "16384", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: u32,
+}
+
+/// Parses a duration of at most a year, which is what clocks can be added up to without a thought.
+fn duration(text: &str) -> Result<Duration, String> {
+    let year = Duration::from_hours(365 * 24);
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= year => Ok(duration),
+        Ok(_) => Err("it is longer than a year".to_owned()),
+        Err(_) => Err("a number and a unit are expected, such as 500ms, 2s or 1m".to_owned()),
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.log.init();
+    let is_tool = cli.subcommand.is_some();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(run(cli))) {
+        Ok(status) => return ExitCode::from(status),
+        // A probe is read by whoever called it, a server by its log.
+        Err(error) if is_tool => eprintln!("{error:#}"),
+        Err(error) => error!("{error:#}"),
+    }
+    ExitCode::FAILURE
+}
+
+async fn run(cli: Cli) -> anyhow::Result<u8> {
+    match cli.subcommand {
+        Some(Subcommands::Exec { parent, program, arguments }) => Ok(supervise::exec(parent, &program, &arguments)),
+        Some(Subcommands::Check { url, listen }) => {
+            let url = url.unwrap_or_else(|| check::readyz_of(listen.listen));
+            check::check(&url).await?;
+            println!("{url} answered 200");
+            Ok(0)
+        }
+        None if cli.command.is_empty() => serve(cli.options).await,
+        None => {
+            let Options { drain_delay, drain_timeout, .. } = cli.options;
+            let own = std::env::args_os().skip(1).take_while(|argument| argument != "--").collect::<Vec<_>>();
+            supervise::supervise(&own, &cli.command, drain_delay + drain_timeout + Duration::from_secs(1)).await
+        }
+    }
+}
+
+async fn serve(options: Options) -> anyhow::Result<u8> {
+    let mut stop = Stop::listen().context("cannot catch signals")?;
+    refuse_what_can_never_be_served(&options.file)?;
+    let limit = connection_limit(options.max_connections as usize)?;
+    let source = Arc::new(Source::new(options.file.clone()));
+    let data = Data::new(Arc::clone(&source))?;
+    let listener = server::bind(options.listen.listen).await?;
+    info!("listening on http://{}", listener.local_addr().context("a socket without an address")?);
+    // Looked at once now, so that the log says whether the file is there.
+    let _ = source.snapshot();
+
+    let stage = watch::Sender::new(Stage::Serving);
+    let readiness = Readiness { source, fresh_within: options.fresh_within, stage: stage.subscribe() };
+    let app = http::app(data, readiness, Page::new(&options.file), stage.subscribe());
+    let connections = Connections::new(limit);
+    let server = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
+
+    info!("stopping on {}", stop.requested().await);
+    let drain = async {
+        stage.send_replace(Stage::Draining);
+        tokio::time::sleep(options.drain_delay).await;
+        stage.send_replace(Stage::Closing);
+        if tokio::time::timeout(options.drain_timeout, server).await.is_err() {
+            warn!("{} answers were not taken within {:?} and are cut off", connections.count(), options.drain_timeout);
+        }
+    };
+    tokio::select! {
+        () = drain => Ok(0),
+        signal = stop.requested() => {
+            warn!("stopping at once on a second signal, {signal}");
+            Ok(1)
+        }
+    }
+}
+
+/// A folder that is not there, or a folder in the file's place, is a mistake; a file that is not there may still come.
+fn refuse_what_can_never_be_served(file: &Path) -> anyhow::Result<()> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !std::fs::metadata(folder).with_context(|| format!("cannot look into the folder {}", folder.display()))?.is_dir()
+    {
+        bail!("{} is not a folder", folder.display());
+    }
+    if file.is_dir() {
+        bail!("{} is a folder, not a file", file.display());
+    }
+    Ok(())
+}
+
+/// Raises the soft limit of open files to the hard one, and returns how many connections that allows, at most `wanted`.
+fn connection_limit(wanted: usize) -> anyhow::Result<usize> {
+    let reserved = 64; // for the files themselves, and the few descriptors that every process has
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+        .context("cannot raise the limit of open files")?;
+    let allowed = maximum.map_or(usize::MAX, |files| (files as usize).saturating_sub(reserved)).max(1);
+    if allowed < wanted {
+        warn!("the limit of open files allows {allowed} connections instead of {wanted}");
+    }
+    Ok(allowed.min(wanted))
 }

@@ -1,0 +1,255 @@
+//! The open connections: who has waited long enough, and who makes room when there are too many.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// How long a client may take from the first byte of a request's head to the last.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may stay open between two requests.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a client may leave an answer lying without taking a byte of it.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the connections are looked over for those three.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long a new connection is left alone while there are older ones to close: time enough for a probe.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// All open connections; at most a fixed number of them.
+pub struct Connections {
+    limit: usize,
+    table: Mutex<Table>,
+    closed: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    open: HashMap<u64, Arc<Connection>>,
+}
+
+impl Connections {
+    /// Room for `limit` connections.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, table: Mutex::default(), closed: Notify::new() })
+    }
+
+    /// Takes a connection in; if there are too many, the one that can best be spared is closed for it.
+    pub fn admit(self: &Arc<Self>) -> Admitted {
+        let now = Instant::now();
+        let connection = Arc::new(Connection::new(now));
+        let mut table = self.table();
+        if table.open.len() >= self.limit
+            && let Some(spared) = table.open.iter().min_by_key(|(_, open)| open.value(now)).map(|(&id, _)| id)
+            && let Some(spared) = table.open.remove(&spared)
+        {
+            spared.close.notify_one();
+        }
+        let id = table.next;
+        table.next += 1;
+        table.open.insert(id, Arc::clone(&connection));
+        drop(table);
+        Admitted { connections: Arc::clone(self), id, connection }
+    }
+
+    /// Closes, for ever, connections whose time is up.
+    pub async fn sweep(&self) {
+        let mut ticks = tokio::time::interval(SWEEP);
+        loop {
+            ticks.tick().await;
+            let now = Instant::now();
+            self.table().open.values().filter(|open| open.is_overdue(now)).for_each(|open| open.close.notify_one());
+        }
+    }
+
+    /// Waits until no connection is open.
+    pub async fn all_closed(&self) {
+        loop {
+            let closed = self.closed.notified();
+            if self.table().open.is_empty() {
+                return;
+            }
+            closed.await;
+        }
+    }
+
+    /// How many connections are open.
+    pub fn count(&self) -> usize {
+        self.table().open.len()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the table, given back when dropped.
+pub struct Admitted {
+    connections: Arc<Connections>,
+    id: u64,
+    /// The connection that has the place.
+    pub connection: Arc<Connection>,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.connections.table().open.remove(&self.id);
+        self.connections.closed.notify_waiters();
+    }
+}
+
+/// What is going on at one connection.
+pub struct Connection {
+    opened: Instant,
+    activity: Mutex<Activity>,
+    close: Notify,
+}
+
+struct Activity {
+    phase: Phase,
+    /// When the phase began or, in an answer, when the client last took a byte.
+    since: Instant,
+    /// Whether bytes wait for the client to take them.
+    blocked: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Between two requests, or before the first.
+    Idle,
+    /// A request has begun, and its head is not complete.
+    Head,
+    /// A request is being answered.
+    Answer,
+}
+
+impl Connection {
+    fn new(opened: Instant) -> Self {
+        let activity = Activity { phase: Phase::Idle, since: opened, blocked: false };
+        Self { opened, activity: Mutex::new(activity), close: Notify::new() }
+    }
+
+    /// Marks a request as being answered until the returned guard is dropped, with the end of the answer.
+    pub fn answer(self: &Arc<Self>) -> Answering {
+        self.enter(Phase::Answer);
+        Answering(Arc::clone(self))
+    }
+
+    /// Whether an answer is under way: one that is being made, or that the client has yet to take. A request of which
+    /// only the beginning has come is not.
+    pub fn is_answering(&self) -> bool {
+        self.activity().is_answering()
+    }
+
+    /// Waits until the connection is asked to make room, or its time is up.
+    pub async fn closing(&self) {
+        self.close.notified().await;
+    }
+
+    fn enter(&self, phase: Phase) {
+        let mut activity = self.activity();
+        activity.phase = phase;
+        activity.since = Instant::now();
+    }
+
+    fn is_overdue(&self, now: Instant) -> bool {
+        let activity = self.activity();
+        let allowed = match activity.phase {
+            _ if activity.blocked => STALL_TIMEOUT,
+            Phase::Idle => IDLE_TIMEOUT,
+            Phase::Head => HEAD_TIMEOUT,
+            Phase::Answer => return false,
+        };
+        now.duration_since(activity.since) > allowed
+    }
+
+    /// How well the connection can be spared; the least first. That is the one that is idle longest, but rather a stalled
+    /// answer than a new connection: else a flood would close each probe's before its request is there.
+    fn value(&self, now: Instant) -> (bool, bool, Instant) {
+        let activity = self.activity();
+        (now.duration_since(self.opened) < GRACE, activity.is_answering(), activity.since)
+    }
+
+    fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Activity {
+    fn is_answering(&self) -> bool {
+        self.phase == Phase::Answer || self.blocked
+    }
+}
+
+/// Lives as long as an answer.
+pub struct Answering(Arc<Connection>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Idle);
+    }
+}
+
+/// A socket that tells its connection about the bytes that pass.
+pub struct Watched {
+    /// The socket.
+    pub stream: TcpStream,
+    /// Who is told.
+    pub connection: Arc<Connection>,
+}
+
+impl Watched {
+    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let mut activity = self.connection.activity();
+        activity.blocked = result.is_pending();
+        if result.is_ready() {
+            activity.since = Instant::now();
+        }
+        result
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if self.connection.activity().phase == Phase::Idle {
+            self.connection.enter(Phase::Head);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,155 @@
+//! `GET /data`: the file as it is now.
+
+use std::borrow::Cow;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::{Context, bail};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED,
+    RANGE, RETRY_AFTER,
+};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use httpdate::HttpDate;
+use percent_encoding::percent_decode;
+
+use crate::body::FileBody;
+use crate::conditional::{Outcome, Validators};
+use crate::http::{ONLY_READ, sentence};
+use crate::offset::{self, NEXT_OFFSET};
+use crate::range::{self, Resolved};
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+
+/// How often a file that is truncated between snapshot and answer is looked at again.
+const ATTEMPTS: u32 = 10;
+
+/// The served file and the path that it has in URLs.
+pub struct Data {
+    source: Arc<Source>,
+    path: Vec<u8>,
+}
+
+impl Data {
+    /// Serves `source` under the name of its file.
+    ///
+    /// # Errors
+    ///
+    /// When the name is missing, or that of another route.
+    pub fn new(source: Arc<Source>) -> anyhow::Result<Self> {
+        let file = source.path();
+        let name = file.file_name().with_context(|| format!("--file {} does not end in a name", file.display()))?;
+        if ["healthz", "readyz", "metrics"].iter().any(|taken| name == *taken) {
+            bail!(
+                "--file {}: the path /{} has another use; give the file another name",
+                file.display(),
+                name.display()
+            );
+        }
+        let path = [b"/", name.as_bytes()].concat();
+        Ok(Self { source, path })
+    }
+
+    fn is_at(&self, path: &str) -> bool {
+        path.as_bytes() == self.path || Cow::from(percent_decode(path.as_bytes())) == self.path
+    }
+}
+
+/// Answers what no fixed route takes: the file under its name, and 404 for everything else.
+pub async fn respond(State(data): State<Arc<Data>>, request: Request) -> Response {
+    if !data.is_at(request.uri().path()) {
+        return sentence(StatusCode::NOT_FOUND, "There is nothing here; / has a list of what there is.");
+    }
+    match *request.method() {
+        Method::GET | Method::HEAD => {}
+        _ => {
+            return ([(ALLOW, "GET,HEAD")], sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ)).into_response();
+        }
+    }
+    let mut attempt = 1;
+    loop {
+        let answer = data.source.snapshot().and_then(|snapshot| answer(&snapshot, request.method(), request.headers()));
+        match answer {
+            // Truncated between snapshot and answer; the next snapshot tells by how much.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
+            answer => return answer.unwrap_or_else(|error| unavailable(&error)),
+        }
+    }
+}
+
+/// One sentence for the client; the operator has the reason in the log.
+fn unavailable(error: &io::Error) -> Response {
+    let answer = sentence(
+        StatusCode::SERVICE_UNAVAILABLE,
+        match error.kind() {
+            io::ErrorKind::NotFound => "There is no file yet; try again in a moment.",
+            _ => "The file can't be read at the moment; try again.",
+        },
+    );
+    ([(RETRY_AFTER, "1")], answer).into_response()
+}
+
+/// Answers a `GET` or `HEAD` from `snapshot`.
+fn answer(snapshot: &Arc<Snapshot>, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
+    let now = SystemTime::now();
+    let length = snapshot.length;
+    let etag = format!("\"{}-{length}\"", snapshot.generation);
+    let validators = Validators { etag: etag.as_bytes(), last_modified: HttpDate::from(snapshot.modified().min(now)) };
+    let common = [
+        (CACHE_CONTROL, "no-cache".to_owned()),
+        (LAST_MODIFIED, validators.last_modified.to_string()),
+        (ETAG, etag.clone()),
+    ];
+    match validators.evaluate(headers) {
+        Outcome::Proceed => {}
+        Outcome::NotModified => return Ok((StatusCode::NOT_MODIFIED, common).into_response()),
+        Outcome::Failed => {
+            return Ok(sentence(
+                StatusCode::PRECONDITION_FAILED,
+                "The file is not in the state that the request asks for.",
+            ));
+        }
+    }
+
+    let (status, range) = match requested_range(method, headers, length) {
+        Resolved::Part(range) if validators.allow_range(headers, now) => (StatusCode::PARTIAL_CONTENT, range),
+        Resolved::Unsatisfiable if validators.allow_range(headers, now) => {
+            let whole = [(CONTENT_RANGE, format!("bytes */{length}"))];
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, whole).into_response());
+        }
+        _ => (StatusCode::OK, 0..length),
+    };
+    let body = match *method {
+        Method::HEAD => Body::empty(),
+        _ => Body::new(FileBody::new(Arc::clone(snapshot), range.clone())?),
+    };
+    let described = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (CONTENT_LENGTH, (range.end - range.start).to_string()),
+        (ACCEPT_RANGES, "bytes".to_owned()),
+    ];
+    let mut response = (status, common, described, body).into_response();
+    let headers = response.headers_mut();
+    if status == StatusCode::PARTIAL_CONTENT {
+        let content_range = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+        headers.insert(CONTENT_RANGE, content_range.try_into().map_err(io::Error::other)?);
+    } else {
+        let offset = offset::token(snapshot.generation, length);
+        headers.insert(NEXT_OFFSET, offset.try_into().map_err(io::Error::other)?);
+    }
+    Ok(response)
+}
+
+/// `Range` is defined for `GET` alone, and may stand once.
+fn requested_range(method: &Method, headers: &HeaderMap, length: u64) -> Resolved {
+    let mut fields = headers.get_all(RANGE).iter();
+    match (fields.next(), fields.next()) {
+        (Some(field), None) if method == Method::GET => range::resolve(field.as_bytes(), length),
+        _ => Resolved::Whole,
+    }
+}

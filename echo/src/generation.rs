@@ -1,0 +1,82 @@
+//! The identity of a file, as a token that every reader of the same file arrives at.
+
+use std::fmt;
+use std::hash::Hasher;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use siphasher::sip::SipHasher24;
+
+/// How much of a first line counts, in bytes.
+pub const FIRST_LINE: usize = 4096;
+
+/// Names the file that a snapshot was taken of.
+///
+/// It stays while the file only grows, and differs once the file was replaced, rotated or emptied. It is a hash of what
+/// the file itself tells, so replicas that read one volume agree on it and a restarted server finds it again. `0` means
+/// that there is no complete line yet: from there to the first line is no change.
+///
+/// What it can't tell: a file rewritten in place with the same first line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Generation(u64);
+
+impl Generation {
+    /// The generation of a file without a complete line.
+    pub const NONE: Self = Self(0);
+
+    /// The generation of the file with this inode number, birth time (where the file system tells one) and first line,
+    /// of which at most [`FIRST_LINE`] bytes are looked at.
+    pub fn new(inode: u64, born: Option<SystemTime>, first_line: &[u8]) -> Self {
+        let first_line = &first_line[..first_line.len().min(FIRST_LINE)];
+        let born = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok()).map_or(0, |born| born.as_nanos());
+        // SipHash with its default key is the same in every build, unlike the hasher of the standard library.
+        let mut hasher = SipHasher24::new();
+        hasher.write(&inode.to_le_bytes());
+        hasher.write(&born.to_le_bytes());
+        hasher.write(first_line);
+        Self(hasher.finish().max(1))
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::NONE { f.write_str("0") } else { write!(f, "{:016x}", self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Clients keep tokens across upgrades of the server: these values may never change.
+    #[test]
+    fn the_token_of_a_file_is_fixed() {
+        let born = UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
+        assert_eq!(Generation::new(42, Some(born), b"17\n").to_string(), "6f217ffce0ecb4bd");
+        assert_eq!(Generation::new(42, None, b"17\n").to_string(), "f56676586f551aad");
+        assert_eq!(Generation::NONE.to_string(), "0");
+    }
+
+    #[test]
+    fn each_part_of_the_identity_counts() {
+        let born = UNIX_EPOCH + Duration::from_nanos(5);
+        let all = [
+            Generation::new(1, Some(born), b"1\n"),
+            Generation::new(2, Some(born), b"1\n"),
+            Generation::new(1, Some(born + Duration::from_nanos(1)), b"1\n"),
+            Generation::new(1, None, b"1\n"),
+            Generation::new(1, Some(born), b"2\n"),
+            Generation::NONE,
+        ];
+        for (i, a) in all.iter().enumerate() {
+            assert!(all[i + 1..].iter().all(|b| a != b));
+        }
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_long_first_line_counts() {
+        let line = vec![b'x'; FIRST_LINE + 10];
+        assert_eq!(Generation::new(1, None, &line), Generation::new(1, None, &line[..FIRST_LINE]));
+        assert_ne!(Generation::new(1, None, &line), Generation::new(1, None, &line[..FIRST_LINE - 1]));
+    }
+}

@@ -1,0 +1,71 @@
+//! `GET /healthz` and `GET /readyz`, for probes.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::IntoResponse;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::server::Stage;
+use crate::source::Source;
+
+/// What readiness depends on.
+pub struct Readiness {
+    /// The served file.
+    pub source: Arc<Source>,
+    /// How old the newest line may be.
+    pub fresh_within: Option<Duration>,
+    /// Whether the server is on its way out.
+    pub stage: watch::Receiver<Stage>,
+}
+
+/// Says that the process can answer. It asks nobody else: were it to fail with the file or its writer, the restart that
+/// follows would mend nothing.
+pub async fn healthz() -> impl IntoResponse {
+    ([(CACHE_CONTROL, "no-store")], "ok\n")
+}
+
+/// Says whether clients should be sent here, and why not.
+pub async fn readyz(State(readiness): State<Arc<Readiness>>) -> impl IntoResponse {
+    let snapshot = readiness.source.snapshot();
+    let age = snapshot.as_ref().ok().filter(|snapshot| snapshot.length > 0).map(|snapshot| age_of(snapshot.modified()));
+    let reason = match &snapshot {
+        _ if *readiness.stage.borrow() != Stage::Serving => Some("the server is stopping".to_owned()),
+        Err(error) => Some(format!("the file can't be served: {error}")),
+        Ok(_) => readiness.stale(age),
+    };
+    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let snapshot = snapshot.ok();
+    let body = json!({
+        "ready": reason.is_none(),
+        "reason": reason,
+        "length": snapshot.as_ref().map(|snapshot| snapshot.length),
+        "age_seconds": age.map(|age| age.as_secs_f64()),
+        "generation": snapshot.as_ref().map(|snapshot| snapshot.generation.to_string()),
+        "upstream_lag_seconds": null,
+    });
+    (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], format!("{body}\n"))
+}
+
+impl Readiness {
+    /// Why the file is not as fresh as it should be, if it is not; `age` is that of the newest line.
+    fn stale(&self, age: Option<Duration>) -> Option<String> {
+        let allowed = self.fresh_within?;
+        match age {
+            None => Some("the file has no line yet".to_owned()),
+            Some(age) if age > allowed => {
+                Some(format!("the newest line is {age:.1?} old, which is more than {allowed:?}"))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// The time since `modified`; none at all if that is in the future, as after the clock was set back.
+fn age_of(modified: SystemTime) -> Duration {
+    SystemTime::now().duration_since(modified).unwrap_or_default()
+}

@@ -1,0 +1,62 @@
+//! The routes, and what holds for all of them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{StatusCode, Version};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::watch;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
+use tracing::Level;
+
+use crate::data::{self, Data};
+use crate::health::{Readiness, healthz, readyz};
+use crate::page::Page;
+use crate::server::Stage;
+
+/// Everything that is served.
+pub fn app(data: Data, readiness: Readiness, page: Page, stage: watch::Receiver<Stage>) -> Router {
+    let page = Arc::new(page);
+    let close_while_draining = SetResponseHeaderLayer::overriding(CONNECTION, move |_: &Response| {
+        (*stage.borrow() > Stage::Serving).then_some(HeaderValue::from_static("close"))
+    });
+    let log_at_debug = TraceLayer::new_for_http()
+        .make_span_with(DefaultMakeSpan::new().level(Level::DEBUG))
+        .on_request(())
+        .on_response(DefaultOnResponse::new().level(Level::DEBUG))
+        .on_eos(())
+        .on_failure(());
+    Router::new()
+        .route("/", get(async move || page.respond()))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz).with_state(Arc::new(readiness)))
+        .method_not_allowed_fallback(async || sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ))
+        .fallback_service(axum::routing::any(data::respond).with_state(Arc::new(data)))
+        .layer(from_fn(require_host))
+        .layer(SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .layer(close_while_draining)
+        .layer(log_at_debug)
+}
+
+/// Refuses what RFC 9112 §3.2 has refused: a request of HTTP/1.1 without just one `Host`. A proxy and a server that
+/// disagree about the host of a request can be played off against each other.
+async fn require_host(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return sentence(StatusCode::BAD_REQUEST, "A request needs one Host header.");
+    }
+    next.run(request).await
+}
+
+/// What a client is told about a verb that asks for more than reading.
+pub const ONLY_READ: &str = "This can be read with GET and HEAD, and not be changed.";
+
+/// An answer of one sentence, for people.
+pub fn sentence(status: StatusCode, text: &str) -> Response {
+    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{text}\n")).into_response()
+}

@@ -1,0 +1,35 @@
+//! Logging to stderr, as text or as JSON lines.
+
+use clap::{Args, ValueEnum};
+use tracing::level_filters::LevelFilter;
+
+/// What is logged, and how.
+#[derive(Args, Clone, Copy)]
+#[command(next_help_heading = "Logging (to stderr)")]
+pub struct Log {
+    /// Form of the log: text for people, json (an object a line) for collectors
+    #[arg(long, env = "ECHO_LOG_FORMAT", value_enum, default_value = "text", value_name = "FORMAT", global = true)]
+    log_format: Format,
+
+    /// Least severity to log: off, error, warn, info, debug or trace
+    #[arg(long, env = "ECHO_LOG_LEVEL", default_value = "info", value_name = "LEVEL", global = true)]
+    log_level: LevelFilter,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Log {
+    /// Sets the process-wide logger; to be called once.
+    pub fn init(self) {
+        let log =
+            tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(self.log_level).with_target(false);
+        match self.log_format {
+            Format::Text => log.init(),
+            Format::Json => log.json().flatten_event(true).init(),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The file at one instant: opened once, its length fixed, never looked at beyond it.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::OFlags;
+
+use crate::generation::{FIRST_LINE, Generation};
+
+/// How much is read at a time while the last newline is looked for, in bytes.
+const CHUNK: u64 = 4096;
+/// How often a file that is truncated just while we look at it is looked at again.
+const ATTEMPTS: u32 = 10;
+
+/// What an answer is made from. Whatever happens to the file meanwhile, the answer stays the one that was begun.
+#[derive(Debug)]
+pub struct Snapshot {
+    file: Arc<File>,
+    /// What the file system said when the snapshot was taken.
+    pub stamp: Stamp,
+    /// The number of bytes up to and including the last newline.
+    pub length: u64,
+    /// The identity of the file.
+    pub generation: Generation,
+}
+
+/// What in a file's metadata tells one state of a file from another.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    access: (u32, u32, u32),
+    size: u64,
+    modified: SystemTime,
+    /// The last change of content or of metadata, such as permissions.
+    changed: SystemTime,
+}
+
+impl Stamp {
+    /// The stamp in `metadata`.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            access: (metadata.mode(), metadata.uid(), metadata.gid()),
+            size: metadata.size(),
+            modified: time(metadata.mtime(), metadata.mtime_nsec()),
+            changed: time(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether `other` is of the same file, and whoever may open the one may open the other.
+    fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode, self.access) == (other.device, other.inode, other.access)
+    }
+
+    /// When the file was last changed in any way.
+    pub fn last_change(&self) -> SystemTime {
+        self.modified.max(self.changed)
+    }
+}
+
+/// The time so many seconds and nanoseconds after the epoch; times before it count as the epoch itself.
+fn time(seconds: i64, nanoseconds: i64) -> SystemTime {
+    let seconds = u64::try_from(seconds).unwrap_or_default();
+    UNIX_EPOCH + Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or_default())
+}
+
+impl Snapshot {
+    /// Takes a snapshot of the file that `path` names now.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be opened or read, or is not a regular file.
+    pub fn take(path: &Path) -> io::Result<Self> {
+        // Without O_NONBLOCK, opening a FIFO would wait for its writer.
+        let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+        Self::of(Arc::new(file))
+    }
+
+    /// Takes a newer snapshot of a file that is now found with the stamp `found`; `None` if that is another file. All
+    /// snapshots of a file share one file descriptor.
+    pub fn again(&self, found: &Stamp) -> Option<io::Result<Self>> {
+        found.is_same_file(&self.stamp).then(|| Self::of(Arc::clone(&self.file)))
+    }
+
+    fn of(file: Arc<File>) -> io::Result<Self> {
+        let mut attempt = 1;
+        loop {
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
+                return Err(io::Error::other("it is not a regular file"));
+            }
+            match measure(&file, &metadata) {
+                Ok((length, generation)) => return Ok(Self { stamp: Stamp::of(&metadata), length, generation, file }),
+                // The file shrank between two of our looks at it.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// When the file was last written.
+    pub fn modified(&self) -> SystemTime {
+        self.stamp.modified
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` when they are not there any more; any error of reading the file.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+}
+
+fn measure(file: &File, metadata: &Metadata) -> io::Result<(u64, Generation)> {
+    let length = end_of_last_line(file, metadata.len())?;
+    Ok((length, generation(file, metadata, length)?))
+}
+
+/// The number of bytes up to and including the last newline before `size`. Reads backwards, only as far as it must.
+fn end_of_last_line(file: &File, size: u64) -> io::Result<u64> {
+    let mut chunk = [0; CHUNK as usize];
+    let mut end = size;
+    while end > 0 {
+        let start = end.saturating_sub(CHUNK);
+        let chunk = &mut chunk[..(end - start) as usize];
+        file.read_exact_at(chunk, start)?;
+        if let Some(newline) = memchr::memrchr(b'\n', chunk) {
+            return Ok(start + newline as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+fn generation(file: &File, metadata: &Metadata, length: u64) -> io::Result<Generation> {
+    if length == 0 {
+        return Ok(Generation::NONE);
+    }
+    let mut start = [0; FIRST_LINE];
+    let start = &mut start[..length.min(FIRST_LINE as u64) as usize];
+    file.read_exact_at(start, 0)?;
+    let first_line = memchr::memchr(b'\n', start).map_or(&*start, |newline| &start[..=newline]);
+    Ok(Generation::new(metadata.ino(), metadata.created().ok(), first_line))
+}

@@ -1,0 +1,95 @@
+//! The served file over time: the latest snapshot, and what an operator should know of the file's fate.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tracing::{info, warn};
+
+use crate::generation::Generation;
+use crate::snapshot::{Snapshot, Stamp};
+
+/// Two writes within one tick of the kernel's clock can leave the same stamp, so a stamp younger than this proves nothing.
+/// Ticks last 10 ms at most.
+const SETTLED: Duration = Duration::from_millis(50);
+
+/// The file that is served.
+///
+/// Invariant: [`Source::snapshot`] is as fresh as the file. Every call asks the file system what the path names now; a
+/// snapshot is used again only while nothing has changed.
+pub struct Source {
+    path: PathBuf,
+    latest: Mutex<Latest>,
+}
+
+enum Latest {
+    Unknown,
+    Missing { reason: String },
+    Taken { snapshot: Arc<Snapshot>, settled: bool },
+}
+
+impl Source {
+    /// The file at `path`, which may not be there yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, latest: Mutex::new(Latest::Unknown) }
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file as it is now.
+    ///
+    /// # Errors
+    ///
+    /// When there is no file, or none that can be read.
+    pub fn snapshot(&self) -> io::Result<Arc<Snapshot>> {
+        let found = std::fs::metadata(&self.path).map(|metadata| Stamp::of(&metadata));
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = match (&found, &*latest) {
+            (Ok(found), Latest::Taken { snapshot, settled: true }) if snapshot.stamp == *found => {
+                return Ok(Arc::clone(snapshot));
+            }
+            (Ok(found), Latest::Taken { snapshot, .. }) => snapshot.again(found),
+            _ => None,
+        };
+        let taken = again.unwrap_or_else(|| Snapshot::take(&self.path)).map(Arc::new);
+        latest.tell(&self.path, &taken);
+        *latest = match &taken {
+            Ok(snapshot) => Latest::Taken {
+                snapshot: Arc::clone(snapshot),
+                settled: is_older(snapshot.stamp.last_change(), SETTLED),
+            },
+            Err(error) => Latest::Missing { reason: error.to_string() },
+        };
+        taken
+    }
+}
+
+impl Latest {
+    /// Logs what `next` changes, and nothing if the file only grew.
+    fn tell(&self, path: &Path, next: &io::Result<Arc<Snapshot>>) {
+        let file = path.display();
+        match (self, next) {
+            (Self::Taken { snapshot: old, .. }, Ok(new)) => {
+                let began = old.generation == Generation::NONE;
+                if old.generation != new.generation && !began {
+                    info!(%file, length = new.length, generation = %new.generation, "the file was replaced or emptied");
+                } else if new.length < old.length {
+                    warn!(%file, length = new.length, before = old.length, "the file was truncated");
+                }
+            }
+            (_, Ok(new)) => info!(%file, length = new.length, generation = %new.generation, "found the file"),
+            (Self::Missing { reason }, Err(error)) if *reason == error.to_string() => {}
+            (Self::Taken { .. }, Err(error)) => warn!(%file, "lost the file: {error}"),
+            (_, Err(error)) => info!(%file, "waiting for the file: {error}"),
+        }
+    }
+}
+
+/// Whether `then` lies at least `age` back. What lies in the future does not.
+fn is_older(then: SystemTime, age: Duration) -> bool {
+    SystemTime::now().duration_since(then).is_ok_and(|passed| passed >= age)
+}
