@@ -1,0 +1,4 @@
+//! Black-box tests: the real binary, real sockets, real files.
+
+mod client;
+mod process;

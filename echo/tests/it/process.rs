@@ -1,0 +1,146 @@
+//! The program under test as a child process, in a folder of its own.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long anything may take before a test gives it up. Only a failing test waits that long.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` holds. What can be awaited otherwise should be.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A running program whose log is collected; killed when dropped.
+pub struct Program {
+    pub child: Child,
+    lines: Receiver<String>,
+    seen: Arc<Mutex<String>>,
+}
+
+impl Program {
+    /// Starts `command`, which must log to stderr.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        let seen = Arc::new(Mutex::new(String::new()));
+        let all = Arc::clone(&seen);
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                *all.lock().unwrap() += &format!("{line}\n");
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines, seen }
+    }
+
+    /// Waits for a line of the log that contains `text`.
+    pub fn wait_for_log(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("{text:?} was not logged ({error}):\n{}", self.log()),
+            }
+        }
+    }
+
+    /// All that was logged so far.
+    pub fn log(&self) -> String {
+        self.seen.lock().unwrap().clone()
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits for the end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the program ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server of `data` in a folder of its own.
+pub struct Server {
+    pub program: Program,
+    pub address: SocketAddr,
+    pub folder: TempDir,
+}
+
+impl Server {
+    /// Starts a server on a file that is not there yet.
+    pub fn start(arguments: &[&str]) -> Self {
+        Self::start_in(TempDir::new().unwrap(), arguments)
+    }
+
+    /// Starts a server on a file with `content`.
+    pub fn serving(content: impl AsRef<[u8]>) -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("data"), content).unwrap();
+        Self::start_in(folder, &[])
+    }
+
+    pub fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
+        let program = Program::start(echo(folder.path()).args(["--listen", "127.0.0.1:0"]).args(arguments));
+        let line = program.wait_for_log("listening on http://");
+        let address = line.rsplit("http://").next().unwrap().trim().parse().unwrap();
+        Self { program, address, folder }
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Appends to the file, in one `write`.
+    pub fn append(&self, bytes: impl AsRef<[u8]>) {
+        let mut file = OpenOptions::new().append(true).create(true).open(self.file()).unwrap();
+        file.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Puts another file, with `content`, in the place of the served one, in one step.
+    pub fn replace(&self, content: impl AsRef<[u8]>) {
+        let new = self.folder.path().join("new");
+        std::fs::write(&new, content).unwrap();
+        std::fs::rename(new, self.file()).unwrap();
+    }
+}
+
+/// The program, with `folder` as its working directory and nothing of our environment.
+pub fn echo(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_echo"));
+    command.current_dir(folder).env_clear();
+    command
+}
