@@ -1,0 +1,32 @@
+# The commands that a newcomer and CI both use. `make run` and `make test` are all the set-up there is.
+
+VERSION  := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+REVISION  = $(shell git rev-parse HEAD 2>/dev/null)
+
+.PHONY: run test check images test-images test-cluster
+
+# Both programs in one command, in this folder; then: curl http://localhost:8000/data
+run:
+	cargo build
+	target/debug/echo -- target/debug/generator
+
+# What needs an engine is skipped, and says so, where there is none.
+test:
+	cargo test --quiet
+	tests/images/run
+
+# The form of the code: nothing here runs it.
+check:
+	cargo fmt --check
+	cargo clippy --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
+
+# The three images, as `latest` and as the version.
+images:
+	docker build -t appcoup -t appcoup:$(VERSION) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
+	docker build -t appcoup/generator -t appcoup/generator:$(VERSION) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -f generator.Dockerfile .
+	docker build -t appcoup/echo -t appcoup/echo:$(VERSION) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -f echo.Dockerfile .
+
+# End to end on the cluster of the current context; needs the images.
+test-cluster:
+	tests/cluster/run
