@@ -175,9 +175,13 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
     let readiness = Readiness { source, fresh_within: options.fresh_within, stage: stage.subscribe() };
     let app = http::app(data, readiness, Page::new(&options.file), stage.subscribe());
     let connections = Connections::new(limit);
-    let server = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
+    let mut server = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
 
-    info!("stopping on {}", stop.requested().await);
+    let signal = tokio::select! {
+        signal = stop.requested() => signal,
+        ended = &mut server => return ended.context("the server failed").map(|()| 1), // it never ends by itself
+    };
+    info!("stopping on {signal}");
     let drain = async {
         stage.send_replace(Stage::Draining);
         tokio::time::sleep(options.drain_delay).await;

@@ -157,7 +157,8 @@ async fn generate(run: Run, mut stop: Stop) -> anyhow::Result<()> {
             biased;
             signal = stop.requested() => {
                 info!(lines = appender.written(), "stopping on {signal}");
-                return appender.finish();
+                appender.close();
+                return Ok(());
             }
             () = pace.next(failing.is_some()) => {}
         }
