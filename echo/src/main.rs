@@ -19,6 +19,7 @@ mod source;
 mod supervise;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -136,7 +137,7 @@ fn main() -> ExitCode {
     match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(run(cli))) {
         Ok(status) => return ExitCode::from(status),
         // A probe is read by whoever called it, a server by its log.
-        Err(error) if is_tool => eprintln!("{error:#}"),
+        Err(error) if is_tool => say(std::io::stderr(), &format!("{error:#}")),
         Err(error) => error!("{error:#}"),
     }
     ExitCode::FAILURE
@@ -148,7 +149,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Subcommands::Check { url, listen }) => {
             let url = url.unwrap_or_else(|| check::readyz_of(listen.listen));
             check::check(&url).await?;
-            println!("{url} answered 200");
+            say(std::io::stdout(), &format!("{url} answered 200"));
             Ok(0)
         }
         None if cli.command.is_empty() => serve(cli.options).await,
@@ -158,6 +159,11 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
             supervise::supervise(&own, &cli.command, drain_delay + drain_timeout + Duration::from_secs(1)).await
         }
     }
+}
+
+/// Prints a line. Where that can't be done, the status says all the same what there is to say.
+fn say(mut to: impl Write, line: &str) {
+    let _ = writeln!(to, "{line}");
 }
 
 async fn serve(options: Options) -> anyhow::Result<u8> {

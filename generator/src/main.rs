@@ -8,12 +8,13 @@ mod numbers;
 mod signal;
 mod verify;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{error, info, warn};
@@ -80,7 +81,7 @@ struct Run {
     max_size: Option<u64>,
 
     /// Let every write reach the disk before the next begins
-    #[arg(long, env = "GENERATOR_SYNC")]
+    #[arg(long, env = "GENERATOR_SYNC", value_parser = BoolishValueParser::new())]
     sync: bool,
 }
 
@@ -120,7 +121,7 @@ fn main() -> ExitCode {
     match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(run(cli))) {
         Ok(()) => return ExitCode::SUCCESS,
         // A probe and a test are read by whoever called them, a generator by its log.
-        Err(error) if is_tool => eprintln!("{error:#}"),
+        Err(error) if is_tool => say(std::io::stderr(), &format!("{error:#}")),
         Err(error) => error!("{error:#}"),
     }
     ExitCode::FAILURE
@@ -136,8 +137,13 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             signal = stop.requested() => bail!("ended by {signal}"),
         },
     };
-    println!("{said}");
+    say(std::io::stdout(), &said);
     Ok(())
+}
+
+/// Prints a line. Where that can't be done, the status says all the same what there is to say.
+fn say(mut to: impl Write, line: &str) {
+    let _ = writeln!(to, "{line}");
 }
 
 async fn generate(run: Run, mut stop: Stop) -> anyhow::Result<()> {

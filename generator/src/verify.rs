@@ -1,13 +1,14 @@
 //! `generator verify`: does a file hold just the lines that its seed says, each once and in order?
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustix::fs::OFlags;
 use tokio::time::sleep;
 
 use crate::numbers::Numbers;
@@ -42,19 +43,15 @@ pub async fn verify(path: &Path, seed: u64, lines: Option<u64>, timeout: Duratio
         if end.is_some_and(|end| verifier.read >= end) {
             return verifier.finish();
         }
-        if Instant::now() >= deadline {
-            bail!(
-                "{} has only {} of {} lines after {timeout:?}",
-                path.display(),
-                verifier.lines,
-                lines.unwrap_or_default()
-            );
-        }
         match file.read(&mut chunk) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
             Ok(0) => {
                 verifier.settle()?;
+                if Instant::now() >= deadline {
+                    let (path, wanted) = (path.display(), lines.unwrap_or_default());
+                    bail!("{path} has only {} of {wanted} lines after {timeout:?}", verifier.lines);
+                }
                 still_the_same(path, &file, verifier.read)?;
                 sleep(POLL).await;
             }
@@ -69,9 +66,14 @@ pub async fn verify(path: &Path, seed: u64, lines: Option<u64>, timeout: Duratio
 /// Opens `path`; with `wait`, as soon as it is there.
 async fn open(path: &Path, wait: bool, deadline: Instant) -> anyhow::Result<File> {
     loop {
-        match File::open(path) {
+        // O_NONBLOCK keeps a FIFO, which is refused below, from hanging the open.
+        let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+        match opened {
             Err(error) if wait && error.kind() == io::ErrorKind::NotFound && Instant::now() < deadline => {
                 sleep(POLL).await;
+            }
+            Ok(file) if !file.metadata().is_ok_and(|metadata| metadata.is_file()) => {
+                bail!("{} is not a regular file", path.display());
             }
             opened => return opened.with_context(|| format!("cannot open {}", path.display())),
         }
@@ -113,6 +115,7 @@ impl fmt::Display for Fault {
         let Self { line, offset, kind } = self;
         match kind {
             Kind::Missing(1) => write!(f, "line {line} is missing at byte {offset}"),
+            Kind::Missing(2) => write!(f, "line {line} is missing at byte {offset}, and so is the one after it"),
             Kind::Missing(n) => write!(f, "line {line} is missing at byte {offset}, and so are the {} after it", n - 1),
             Kind::Repeated(of) => write!(f, "line {line} at byte {offset} is repeated: it is line {of} again"),
             Kind::Foreign { found, expected } => {
