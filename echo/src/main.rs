@@ -115,7 +115,7 @@ struct Options {
     drain_timeout: Duration,
 
     /// How many connections may be open; past that, the one idle longest makes room
-    #[arg(long, env = "ECHO_MAX_CONNECTIONS", default_value = "16384", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "ECHO_MAX_CONNECTIONS", default_value = "16384", value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     max_connections: u32,
 }
 
@@ -133,8 +133,13 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     cli.log.init();
     let is_tool = cli.subcommand.is_some();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(run(cli))) {
+    let done = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime");
+    let done = done.and_then(|runtime| {
+        let done = runtime.block_on(run(cli));
+        runtime.shutdown_background(); // does not wait for a name server, or a disk, that never answers
+        done
+    });
+    match done {
         Ok(status) => return ExitCode::from(status),
         // A probe is read by whoever called it, a server by its log.
         Err(error) if is_tool => say(std::io::stderr(), &format!("{error:#}")),
@@ -156,7 +161,8 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         None => {
             let Options { drain_delay, drain_timeout, .. } = cli.options;
             let own = std::env::args_os().skip(1).take_while(|argument| argument != "--").collect::<Vec<_>>();
-            supervise::supervise(&own, &cli.command, drain_delay + drain_timeout + Duration::from_secs(1)).await
+            supervise::supervise(&own, &cli.command, cli.log, drain_delay + drain_timeout + Duration::from_secs(1))
+                .await
         }
     }
 }

@@ -15,6 +15,8 @@ pub fn folder_of(path: &Path) -> &Path {
 
 /// Wraps the `error` of opening `path` for writing in a sentence that says whose the path is, who we are, and what helps.
 pub fn explain(path: &Path, error: io::Error) -> anyhow::Error {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let path = absolute.as_path();
     let folder = folder_of(path);
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => permissions(path, folder),
@@ -38,7 +40,7 @@ fn permissions(path: &Path, folder: &Path) -> String {
     };
     format!(
         "{name} is of uid {owner}, gid {group}, mode {mode:04o}; this process is uid {uid}, gid {gid}: \
-         run it as that user, or `chown {uid} {name}`",
+         run it as a user that may write there, or `chown {uid} {name}`",
         name = name.display(),
         owner = metadata.uid(),
         group = metadata.gid(),

@@ -14,7 +14,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{error, info, warn};
@@ -69,19 +68,19 @@ struct Run {
     target: Target,
 
     /// Stop after so many numbers, with status 0
-    #[arg(long, env = "GENERATOR_COUNT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, env = "GENERATOR_COUNT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     count: Option<u64>,
 
     /// Make line i of the file depend on this and i alone, so that `generator verify` can check it
-    #[arg(long, env = "GENERATOR_SEED", value_name = "SEED")]
+    #[arg(long, env = "GENERATOR_SEED", value_name = "SEED", allow_negative_numbers = true)]
     seed: Option<u64>,
 
     /// Rename the file to <PATH>.1 and begin a new one before it would grow past so many bytes
-    #[arg(long, env = "GENERATOR_MAX_SIZE", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(LONGEST_LINE..))]
+    #[arg(long, env = "GENERATOR_MAX_SIZE", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(LONGEST_LINE..), allow_negative_numbers = true)]
     max_size: Option<u64>,
 
     /// Let every write reach the disk before the next begins
-    #[arg(long, env = "GENERATOR_SYNC", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "GENERATOR_SYNC", value_parser = boolish)]
     sync: bool,
 }
 
@@ -91,11 +90,11 @@ struct Verify {
     file: PathBuf,
 
     /// The seed that the file was written with
-    #[arg(long, env = "GENERATOR_SEED", value_name = "SEED")]
+    #[arg(long, env = "GENERATOR_SEED", value_name = "SEED", allow_negative_numbers = true)]
     seed: u64,
 
     /// Follow the file until it has so many complete lines
-    #[arg(long, env = "GENERATOR_LINES", value_name = "N")]
+    #[arg(long, env = "GENERATOR_LINES", value_name = "N", allow_negative_numbers = true)]
     lines: Option<u64>,
 
     /// How long to wait for them
@@ -110,6 +109,15 @@ fn duration(text: &str) -> Result<Duration, String> {
         Ok(duration) if duration <= year => Ok(duration),
         Ok(_) => Err("it is longer than a year".to_owned()),
         Err(_) => Err("a number and a unit are expected, such as 500ms, 2s or 1m".to_owned()),
+    }
+}
+
+/// Parses what people write into a variable that is a switch. clap's own parser for it costs 10 kB of the image.
+fn boolish(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" | "" => Ok(false),
+        _ => Err("true or false is expected".to_owned()),
     }
 }
 
