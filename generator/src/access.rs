@@ -15,11 +15,13 @@ pub fn folder_of(path: &Path) -> &Path {
 
 /// Wraps the `error` of opening `path` for writing in a sentence that says whose the path is, who we are, and what helps.
 pub fn explain(path: &Path, error: io::Error) -> anyhow::Error {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let path = absolute.as_path();
     let folder = folder_of(path);
     let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => permissions(path, folder),
+        io::ErrorKind::PermissionDenied => {
+            // `.` would say little to somebody who mounted a volume there.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            permissions(&path, folder_of(&path))
+        }
         io::ErrorKind::NotFound => format!("there is no folder {}", folder.display()),
         io::ErrorKind::ReadOnlyFilesystem => format!("{} is mounted read-only", folder.display()),
         _ => String::new(),

@@ -25,7 +25,7 @@ fn bad_flags_are_refused_by_name() {
         ("--interval soon", ["--interval", "soon"]),
         ("--interval 2y", ["--interval", "longer than a year"]),
         ("--count 0", ["--count", "'0'"]),
-        ("--count -1", ["'-1'", "unexpected"]),
+        ("--count -1", ["--count", "'-1'"]),
         ("--count many", ["--count", "many"]),
         ("--seed red", ["--seed", "red"]),
         ("--max-size 5", ["--max-size", "'5'"]),
