@@ -134,16 +134,25 @@ fn a_file_that_can_be_no_file_of_ours_is_refused() {
     let said = folder.run("verify --seed 42 nowhere").failed();
     assert!(said.contains("cannot open nowhere"), "{said}");
     let said = folder.run("verify --seed 42 .").failed();
-    assert_eq!(said, ". is not a regular file\n");
+    assert_eq!(said, ". is neither a regular file nor a pipe\n");
 }
 
 /// It has no length to stop at, and what was not read must not pass for right.
 #[test]
-fn a_pipe_with_wrong_lines_does_not_pass() {
+fn a_pipe_is_read_to_its_end() {
     let folder = Folder::new();
-    folder.write("wrong", "hello\n");
-    let ended = Process::start(&mut folder.shell(r#"cat wrong | "$0" "$@""#, "verify --seed 42 /dev/stdin")).wait();
-    assert_ne!(ended.code, Some(0), "{ended:?}");
+    folder.write("right", folder.sequence(3).concat());
+    folder.write("wrong", folder.sequence(3).concat() + "hello\n");
+    let verify = |script, arguments: &str| Process::start(&mut folder.shell(script, arguments)).wait();
+    // The second piece comes when the first has long been read.
+    let script = r#"(cat right; sleep 0.3; tail -n 1 wrong) | "$0" "$@""#;
+    assert!(verify(script, "verify --seed 42 /dev/stdin").failed().starts_with("line 4 at byte"));
+    let script = r#"cat right | "$0" "$@""#;
+    assert_eq!(verify(script, "verify --seed 42 /dev/stdin").succeeded(), "3 lines are right\n");
+    let said = verify(script, "verify --seed 42 --lines 4 --timeout 200ms /dev/stdin").failed();
+    assert_eq!(said, "/dev/stdin has only 3 of 4 lines after 200ms\n");
+    let said = verify(r#": | "$0" "$@""#, "verify --seed 42 --timeout 200ms /dev/stdin").failed();
+    assert_eq!(said, "/dev/stdin has only 0 lines after 200ms\n");
 }
 
 #[test]
