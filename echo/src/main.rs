@@ -5,17 +5,22 @@ mod check;
 mod conditional;
 mod connections;
 mod data;
+mod follow;
 mod generation;
+mod growth;
 mod health;
 mod http;
+mod live;
 mod log;
 mod offset;
 mod page;
+mod query;
 mod range;
 mod server;
 mod signal;
 mod snapshot;
 mod source;
+mod sse;
 mod supervise;
 
 use std::ffi::OsString;
@@ -33,7 +38,9 @@ use tracing::{error, info, warn};
 
 use connections::Connections;
 use data::Data;
+use growth::Growth;
 use health::Readiness;
+use live::Live;
 use log::Log;
 use page::Page;
 use server::Stage;
@@ -116,6 +123,10 @@ struct Options {
     /// How many connections may be open; past that, the one idle longest makes room
     #[arg(long, env = "ECHO_MAX_CONNECTIONS", default_value = "16384", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: u32,
+
+    /// How many clients may wait for new lines at the same time
+    #[arg(long, env = "ECHO_MAX_LIVE", default_value = "12288", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_live: u32,
 }
 
 /// Parses a duration of at most a year, which is what clocks can be added up to without a thought.
@@ -165,13 +176,14 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
     refuse_what_can_never_be_served(&options.file)?;
     let limit = connection_limit(options.max_connections as usize)?;
     let source = Arc::new(Source::new(options.file.clone()));
-    let data = Data::new(Arc::clone(&source))?;
+    let stage = watch::Sender::new(Stage::Serving);
+    let live = Live::new(Growth::new(Arc::clone(&source)), stage.subscribe(), options.max_live as usize);
+    let data = Data::new(Arc::clone(&source), live)?;
     let listener = server::bind(options.listen.listen).await?;
     info!("listening on http://{}", listener.local_addr().context("a socket without an address")?);
     // Looked at once now, so that the log says whether the file is there.
     let _ = source.snapshot();
 
-    let stage = watch::Sender::new(Stage::Serving);
     let readiness = Readiness { source, fresh_within: options.fresh_within, stage: stage.subscribe() };
     let app = http::app(data, readiness, Page::new(&options.file), stage.subscribe());
     let connections = Connections::new(limit);

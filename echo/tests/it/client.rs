@@ -76,7 +76,11 @@ impl Client {
             if let Some(end) = self.received.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end;
             }
-            assert!(self.receive() > 0, "closed before the end of a head: {:?}", String::from_utf8_lossy(&self.received));
+            assert!(
+                self.receive() > 0,
+                "closed before the end of a head: {:?}",
+                String::from_utf8_lossy(&self.received)
+            );
         };
         let head = String::from_utf8(self.received.drain(..end + 4).collect()).unwrap();
         let mut lines = head.trim_end().split("\r\n");
