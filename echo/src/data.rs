@@ -22,6 +22,7 @@ use crate::body::FileBody;
 use crate::conditional::{Outcome, Validators};
 use crate::http::{ONLY_READ, sentence};
 use crate::live::Live;
+use crate::metrics::Served;
 use crate::offset::{self, NEXT_OFFSET};
 use crate::query::Query;
 use crate::range::{self, Resolved};
@@ -34,7 +35,8 @@ const ATTEMPTS: u32 = 10;
 /// The served file and the path that it has in URLs.
 pub struct Data {
     source: Arc<Source>,
-    live: Live,
+    live: Arc<Live>,
+    served: Arc<Served>,
     path: Vec<u8>,
 }
 
@@ -44,7 +46,7 @@ impl Data {
     /// # Errors
     ///
     /// When the name is missing, or that of another route.
-    pub fn new(source: Arc<Source>, live: Live) -> anyhow::Result<Self> {
+    pub fn new(source: Arc<Source>, live: Arc<Live>, served: Arc<Served>) -> anyhow::Result<Self> {
         let file = source.path();
         let name = file.file_name().with_context(|| format!("--file {} does not end in a name", file.display()))?;
         if ["healthz", "readyz", "metrics"].iter().any(|taken| name == *taken) {
@@ -55,18 +57,23 @@ impl Data {
             );
         }
         let path = [b"/", name.as_bytes()].concat();
-        Ok(Self { source, live, path })
+        Ok(Self { source, live, served, path })
     }
 
     fn snapshot(&self, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
         let mut attempt = 1;
         loop {
-            match self.source.snapshot().and_then(|snapshot| answer(&snapshot, method, headers)) {
+            match self.source.snapshot().and_then(|snapshot| answer(&snapshot, method, headers, &self.served)) {
                 // Truncated between snapshot and answer; the next snapshot tells by how much.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
                 answer => return answer,
             }
         }
+    }
+
+    /// The path of the file in URLs.
+    pub fn path(&self) -> Arc<str> {
+        String::from_utf8_lossy(&self.path).into()
     }
 
     fn is_at(&self, path: &str) -> bool {
@@ -112,7 +119,12 @@ fn unavailable(error: &io::Error) -> Response {
 }
 
 /// Answers a `GET` or `HEAD` from `snapshot`.
-fn answer(snapshot: &Arc<Snapshot>, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
+fn answer(
+    snapshot: &Arc<Snapshot>,
+    method: &Method,
+    headers: &HeaderMap,
+    served: &Arc<Served>,
+) -> io::Result<Response> {
     let now = SystemTime::now();
     let length = snapshot.length;
     let etag = format!("\"{}-{length}\"", snapshot.generation);
@@ -143,7 +155,7 @@ fn answer(snapshot: &Arc<Snapshot>, method: &Method, headers: &HeaderMap) -> io:
     };
     let body = match *method {
         Method::HEAD => Body::empty(),
-        _ => Body::new(FileBody::new(Arc::clone(snapshot), range.clone())?),
+        _ => Body::new(FileBody::new(Arc::clone(snapshot), range.clone(), Arc::clone(served))?),
     };
     let described = [
         (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),

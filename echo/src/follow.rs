@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::growth::Growth;
+use crate::metrics::Served;
 use crate::offset::{self, Gone, Offset};
 use crate::server::Stage;
 use crate::snapshot::Snapshot;
@@ -23,6 +24,7 @@ pub struct Follower {
     stage: watch::Receiver<Stage>,
     /// Whether the name has gone over to another file, so that this one ends where its snapshot does.
     is_replaced: bool,
+    served: Arc<Served>,
 }
 
 /// What a follower comes upon.
@@ -48,9 +50,10 @@ impl Follower {
         offset: &Offset,
         growth: &Arc<Growth>,
         stage: watch::Receiver<Stage>,
+        served: Arc<Served>,
     ) -> Result<Self, Gone> {
         let position = offset.position_in(&snapshot)?;
-        Ok(Self { snapshot, position, growth: growth.subscribe(), stage, is_replaced: false })
+        Ok(Self { snapshot, position, growth: growth.subscribe(), stage, is_replaced: false, served })
     }
 
     /// The offset of the place.
@@ -87,6 +90,7 @@ impl Follower {
         }
         bytes.truncate(whole(&bytes));
         self.position += bytes.len() as u64;
+        self.served.count(&bytes);
         Ok(Next::Bytes(bytes.into()))
     }
 

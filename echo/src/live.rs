@@ -19,6 +19,7 @@ use crate::body::FileBody;
 use crate::follow::{Follower, Next};
 use crate::growth::Growth;
 use crate::http::sentence;
+use crate::metrics::Served;
 use crate::offset::{self, NEXT_OFFSET, Offset};
 use crate::query::{Mode, Query};
 use crate::server::Stage;
@@ -47,12 +48,19 @@ pub struct Live {
     stage: watch::Receiver<Stage>,
     /// A permit for each client that may wait at the same time.
     room: Arc<Semaphore>,
+    limit: usize,
+    served: Arc<Served>,
 }
 
 impl Live {
-    /// Room for `clients` that wait for the growth of a file.
-    pub fn new(growth: Arc<Growth>, stage: watch::Receiver<Stage>, clients: usize) -> Self {
-        Self { growth, stage, room: Arc::new(Semaphore::new(clients)) }
+    /// Room for `limit` clients that wait for the growth of a file.
+    pub fn new(growth: Arc<Growth>, stage: watch::Receiver<Stage>, limit: usize, served: Arc<Served>) -> Self {
+        Self { growth, stage, room: Arc::new(Semaphore::new(limit)), limit, served }
+    }
+
+    /// How many clients wait now.
+    pub fn clients(&self) -> usize {
+        self.limit - self.room.available_permits()
     }
 
     /// Answers a request that has an offset, a live mode or `follow`.
@@ -75,19 +83,44 @@ impl Live {
             _ => query.offset,
         };
         if method == Method::HEAD || query.mode == Mode::CatchUp {
-            return catch_up(&snapshot, method, &offset);
+            return self.catch_up(&snapshot, method, &offset);
         }
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
             return Ok(busy("All places for live clients are taken; try again later."));
         };
-        let Ok(follower) = Follower::new(snapshot, &offset, &self.growth, self.stage.clone()) else {
+        let Ok(follower) = Follower::new(snapshot, &offset, &self.growth, self.stage.clone(), Arc::clone(&self.served))
+        else {
             return Ok(gone());
         };
         match query.mode {
             Mode::Follow => Ok(follow(follower, permit)),
             Mode::EventStream => Ok(event_stream(follower, permit, query.cursor)),
-            Mode::CatchUp | Mode::LongPoll => long_poll(follower, query.cursor).await,
+            Mode::CatchUp | Mode::LongPoll => {
+                let answer = long_poll(follower, query.cursor).await;
+                drop(permit);
+                answer
+            }
         }
+    }
+
+    /// All that is there behind `offset`, at once.
+    fn catch_up(&self, snapshot: &Arc<Snapshot>, method: &Method, offset: &Offset) -> io::Result<Response> {
+        let Ok(position) = offset.position_in(snapshot) else { return Ok(gone()) };
+        if position > snapshot.length {
+            return Ok(busy("The offset lies past the end of what is here; it may be here soon."));
+        }
+        let headers = [
+            (CONTENT_TYPE, PLAIN_TEXT.to_owned()),
+            (CONTENT_LENGTH, (snapshot.length - position).to_string()),
+            (CACHE_CONTROL, if *offset == Offset::Now { "no-store" } else { "no-cache" }.to_owned()),
+            (NEXT_OFFSET, offset::token(snapshot.generation, snapshot.length)),
+            (UP_TO_DATE, "true".to_owned()),
+        ];
+        let body = match *method {
+            Method::HEAD => Body::empty(),
+            _ => Body::new(FileBody::new(Arc::clone(snapshot), position..snapshot.length, Arc::clone(&self.served))?),
+        };
+        Ok((headers, body).into_response())
     }
 }
 
@@ -97,26 +130,6 @@ fn busy(text: &str) -> Response {
 
 fn gone() -> Response {
     sentence(StatusCode::GONE, "The offset is of another file than the one that is here now; begin again at -1.")
-}
-
-/// All that is there behind `offset`, at once.
-fn catch_up(snapshot: &Arc<Snapshot>, method: &Method, offset: &Offset) -> io::Result<Response> {
-    let Ok(position) = offset.position_in(snapshot) else { return Ok(gone()) };
-    if position > snapshot.length {
-        return Ok(busy("The offset lies past the end of what is here; it may be here soon."));
-    }
-    let headers = [
-        (CONTENT_TYPE, PLAIN_TEXT.to_owned()),
-        (CONTENT_LENGTH, (snapshot.length - position).to_string()),
-        (CACHE_CONTROL, if *offset == Offset::Now { "no-store" } else { "no-cache" }.to_owned()),
-        (NEXT_OFFSET, offset::token(snapshot.generation, snapshot.length)),
-        (UP_TO_DATE, "true".to_owned()),
-    ];
-    let body = match *method {
-        Method::HEAD => Body::empty(),
-        _ => Body::new(FileBody::new(Arc::clone(snapshot), position..snapshot.length)?),
-    };
-    Ok((headers, body).into_response())
 }
 
 /// What follows, as soon as there is any.

@@ -12,6 +12,7 @@ mod health;
 mod http;
 mod live;
 mod log;
+mod metrics;
 mod offset;
 mod page;
 mod query;
@@ -42,6 +43,7 @@ use growth::Growth;
 use health::Readiness;
 use live::Live;
 use log::Log;
+use metrics::{Served, Sources};
 use page::Page;
 use server::Stage;
 use signal::Stop;
@@ -177,24 +179,29 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
     let limit = connection_limit(options.max_connections as usize)?;
     let source = Arc::new(Source::new(options.file.clone()));
     let stage = watch::Sender::new(Stage::Serving);
-    let live = Live::new(Growth::new(Arc::clone(&source)), stage.subscribe(), options.max_live as usize);
-    let data = Data::new(Arc::clone(&source), live)?;
+    let served = Arc::new(Served::default());
+    let growth = Growth::new(Arc::clone(&source));
+    let live = Arc::new(Live::new(growth, stage.subscribe(), options.max_live as usize, Arc::clone(&served)));
+    let data = Data::new(Arc::clone(&source), Arc::clone(&live), Arc::clone(&served))?;
+    let connections = Connections::new(limit);
     let listener = server::bind(options.listen.listen).await?;
     info!("listening on http://{}", listener.local_addr().context("a socket without an address")?);
     // Looked at once now, so that the log says whether the file is there.
     let _ = source.snapshot();
 
-    let readiness = Readiness { source, fresh_within: options.fresh_within, stage: stage.subscribe() };
-    let app = http::app(data, readiness, Page::new(&options.file), stage.subscribe());
-    let connections = Connections::new(limit);
-    let server = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
+    let readiness =
+        Readiness { source: Arc::clone(&source), fresh_within: options.fresh_within, stage: stage.subscribe() };
+    let requests = Arc::default();
+    let figures = Sources { source, served, live, connections: Arc::clone(&connections), requests };
+    let app = http::app(data, readiness, Page::new(&options.file), figures, stage.subscribe());
+    let serving = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
 
     info!("stopping on {}", stop.requested().await);
     let drain = async {
         stage.send_replace(Stage::Draining);
         tokio::time::sleep(options.drain_delay).await;
         stage.send_replace(Stage::Closing);
-        if tokio::time::timeout(options.drain_timeout, server).await.is_err() {
+        if tokio::time::timeout(options.drain_timeout, serving).await.is_err() {
             warn!("{} answers were not taken within {:?} and are cut off", connections.count(), options.drain_timeout);
         }
     };
