@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::metrics::Served;
 use crate::snapshot::Snapshot;
 
 /// How much is read, and so held in memory for a client, at a time, in bytes.
@@ -18,9 +19,9 @@ const PIECE: u64 = 64 * 1024;
 /// The bytes of a snapshot within a range.
 ///
 /// When they are not all there any more, the body fails, and the connection is closed short of its `Content-Length`.
-#[derive(Debug)]
 pub struct FileBody {
     snapshot: Arc<Snapshot>,
+    served: Arc<Served>,
     /// What has not been sent.
     left: Range<u64>,
     /// The piece that was read before the answer began.
@@ -36,9 +37,9 @@ impl FileBody {
     /// # Errors
     ///
     /// `UnexpectedEof` when the file has been truncated since; any error of reading it.
-    pub fn new(snapshot: Arc<Snapshot>, range: Range<u64>) -> io::Result<Self> {
+    pub fn new(snapshot: Arc<Snapshot>, range: Range<u64>, served: Arc<Served>) -> io::Result<Self> {
         let first = read(&snapshot, &piece(&range))?;
-        Ok(Self { snapshot, left: range, first: Some(first), reading: None })
+        Ok(Self { snapshot, served, left: range, first: Some(first), reading: None })
     }
 }
 
@@ -55,6 +56,7 @@ impl Body for FileBody {
             None => ready!(self.poll_read(cx))?,
         };
         self.left.start += bytes.len() as u64;
+        self.served.count(&bytes);
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 

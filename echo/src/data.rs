@@ -21,7 +21,10 @@ use percent_encoding::percent_decode;
 use crate::body::FileBody;
 use crate::conditional::{Outcome, Validators};
 use crate::http::{ONLY_READ, sentence};
+use crate::live::Live;
+use crate::metrics::Served;
 use crate::offset::{self, NEXT_OFFSET};
+use crate::query::Query;
 use crate::range::{self, Resolved};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -32,16 +35,18 @@ const ATTEMPTS: u32 = 10;
 /// The served file and the path that it has in URLs.
 pub struct Data {
     source: Arc<Source>,
+    live: Arc<Live>,
+    served: Arc<Served>,
     path: Vec<u8>,
 }
 
 impl Data {
-    /// Serves `source` under the name of its file.
+    /// Serves `source` under the name of its file, and its growth by way of `live`.
     ///
     /// # Errors
     ///
     /// When the name is missing, or that of another route.
-    pub fn new(source: Arc<Source>) -> anyhow::Result<Self> {
+    pub fn new(source: Arc<Source>, live: Arc<Live>, served: Arc<Served>) -> anyhow::Result<Self> {
         let file = source.path();
         let name = file.file_name().with_context(|| format!("--file {} does not end in a name", file.display()))?;
         if !file.as_os_str().as_bytes().ends_with(name.as_bytes()) {
@@ -55,7 +60,23 @@ impl Data {
             );
         }
         let path = [b"/", name.as_bytes()].concat();
-        Ok(Self { source, path })
+        Ok(Self { source, live, served, path })
+    }
+
+    fn snapshot(&self, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
+        let mut attempt = 1;
+        loop {
+            match self.source.snapshot().and_then(|snapshot| answer(&snapshot, method, headers, &self.served)) {
+                // Truncated between snapshot and answer; the next snapshot tells by how much.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The path of the file in URLs.
+    pub fn path(&self) -> Arc<str> {
+        String::from_utf8_lossy(&self.path).into()
     }
 
     fn is_at(&self, path: &str) -> bool {
@@ -74,15 +95,18 @@ pub async fn respond(State(data): State<Arc<Data>>, request: Request) -> Respons
             return ([(ALLOW, "GET,HEAD")], sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ)).into_response();
         }
     }
-    let mut attempt = 1;
-    loop {
-        let answer = data.source.snapshot().and_then(|snapshot| answer(&snapshot, request.method(), request.headers()));
-        match answer {
-            // Truncated between snapshot and answer; the next snapshot tells by how much.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
-            answer => return answer.unwrap_or_else(|error| unavailable(&error)),
-        }
-    }
+    let query = match Query::parse(request.uri().query().unwrap_or_default()) {
+        Ok(query) => query,
+        Err(reason) => return sentence(StatusCode::BAD_REQUEST, reason),
+    };
+    let answer = match query {
+        None => data.snapshot(request.method(), request.headers()),
+        Some(query) => match data.source.snapshot() {
+            Ok(snapshot) => data.live.respond(snapshot, request.method(), query, request.headers()).await,
+            Err(error) => Err(error),
+        },
+    };
+    answer.unwrap_or_else(|error| unavailable(&error))
 }
 
 /// One sentence for the client; the operator has the reason in the log.
@@ -98,7 +122,12 @@ fn unavailable(error: &io::Error) -> Response {
 }
 
 /// Answers a `GET` or `HEAD` from `snapshot`.
-fn answer(snapshot: &Arc<Snapshot>, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
+fn answer(
+    snapshot: &Arc<Snapshot>,
+    method: &Method,
+    headers: &HeaderMap,
+    served: &Arc<Served>,
+) -> io::Result<Response> {
     let now = SystemTime::now();
     let length = snapshot.length;
     let etag = format!("\"{}-{length}\"", snapshot.generation);
@@ -134,7 +163,7 @@ fn answer(snapshot: &Arc<Snapshot>, method: &Method, headers: &HeaderMap) -> io:
     };
     let body = match *method {
         Method::HEAD => Body::empty(),
-        _ => Body::new(FileBody::new(Arc::clone(snapshot), range.clone())?),
+        _ => Body::new(FileBody::new(Arc::clone(snapshot), range.clone(), Arc::clone(served))?),
     };
     let described = [
         (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::Hasher;
+use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use siphasher::sip::SipHasher24;
@@ -40,6 +41,20 @@ impl Generation {
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Self::NONE { f.write_str("0") } else { write!(f, "{:016x}", self.0) }
+    }
+}
+
+impl FromStr for Generation {
+    type Err = ();
+
+    /// Understands just what is displayed.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        match text {
+            "0" => Ok(Self::NONE),
+            _ if text.len() == 16 && text.bytes().all(is_hex) => u64::from_str_radix(text, 16).map(Self).map_err(drop),
+            _ => Err(()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::server::Stage;
+use crate::snapshot::Snapshot;
 use crate::source::Source;
 
 /// What readiness depends on.
@@ -32,7 +33,7 @@ pub async fn healthz() -> impl IntoResponse {
 /// Says whether clients should be sent here, and why not.
 pub async fn readyz(State(readiness): State<Arc<Readiness>>) -> impl IntoResponse {
     let snapshot = readiness.source.snapshot();
-    let age = snapshot.as_ref().ok().filter(|snapshot| snapshot.length > 0).map(|snapshot| age_of(snapshot.modified()));
+    let age = snapshot.as_deref().ok().and_then(age_of_newest_line);
     let reason = match &snapshot {
         _ if *readiness.stage.borrow() != Stage::Serving => Some("the server is stopping".to_owned()),
         Err(error) => Some(format!("the file can't be served: {error}")),
@@ -65,7 +66,8 @@ impl Readiness {
     }
 }
 
-/// The time since `modified`; none at all if that is in the future, as after the clock was set back.
-fn age_of(modified: SystemTime) -> Duration {
-    SystemTime::now().duration_since(modified).unwrap_or_default()
+/// The time since the file was last written, if it has a line; none at all if that is in the future, as after the clock
+/// was set back.
+pub fn age_of_newest_line(snapshot: &Snapshot) -> Option<Duration> {
+    (snapshot.length > 0).then(|| SystemTime::now().duration_since(snapshot.modified()).unwrap_or_default())
 }

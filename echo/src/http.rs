@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{StatusCode, Version};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
@@ -16,11 +16,13 @@ use tracing::Level;
 
 use crate::data::{self, Data};
 use crate::health::{Readiness, healthz, readyz};
+use crate::metrics::{Sources, count, metrics};
 use crate::page::Page;
 use crate::server::Stage;
 
 /// Everything that is served.
-pub fn app(data: Data, readiness: Readiness, page: Page, stage: watch::Receiver<Stage>) -> Router {
+pub fn app(data: Data, readiness: Readiness, page: Page, figures: Sources, stage: watch::Receiver<Stage>) -> Router {
+    let requests = (Arc::clone(&figures.requests), data.path());
     let page = Arc::new(page);
     let close_while_draining = SetResponseHeaderLayer::overriding(CONNECTION, move |_: &Response| {
         (*stage.borrow() > Stage::Serving).then_some(HeaderValue::from_static("close"))
@@ -35,11 +37,13 @@ pub fn app(data: Data, readiness: Readiness, page: Page, stage: watch::Receiver<
         .route("/", get(async move || page.respond()))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz).with_state(Arc::new(readiness)))
+        .route("/metrics", get(metrics).with_state(Arc::new(figures)))
         .method_not_allowed_fallback(async || sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ))
         .fallback_service(axum::routing::any(data::respond).with_state(Arc::new(data)))
         .layer(from_fn(require_host))
         .layer(SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .layer(close_while_draining)
+        .layer(from_fn_with_state(requests, count))
         .layer(log_at_debug)
 }
 

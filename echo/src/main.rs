@@ -5,17 +5,23 @@ mod check;
 mod conditional;
 mod connections;
 mod data;
+mod follow;
 mod generation;
+mod growth;
 mod health;
 mod http;
+mod live;
 mod log;
+mod metrics;
 mod offset;
 mod page;
+mod query;
 mod range;
 mod server;
 mod signal;
 mod snapshot;
 mod source;
+mod sse;
 mod supervise;
 
 use std::ffi::OsString;
@@ -34,8 +40,11 @@ use tracing::{error, info, warn};
 
 use connections::Connections;
 use data::Data;
+use growth::Growth;
 use health::Readiness;
+use live::Live;
 use log::Log;
+use metrics::{Served, Sources};
 use page::Page;
 use server::Stage;
 use signal::Stop;
@@ -117,6 +126,10 @@ struct Options {
     /// How many connections may be open; past that, the one idle longest makes room
     #[arg(long, env = "ECHO_MAX_CONNECTIONS", default_value = "16384", value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     max_connections: u32,
+
+    /// How many clients may wait for new lines at the same time
+    #[arg(long, env = "ECHO_MAX_LIVE", default_value = "12288", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_live: u32,
 }
 
 /// Parses a duration of at most a year, which is what clocks can be added up to without a thought.
@@ -177,28 +190,34 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
     refuse_what_can_never_be_served(&options.file)?;
     let limit = connection_limit(options.max_connections as usize)?;
     let source = Arc::new(Source::new(options.file.clone()));
-    let data = Data::new(Arc::clone(&source))?;
+    let stage = watch::Sender::new(Stage::Serving);
+    let served = Arc::new(Served::default());
+    let growth = Growth::new(Arc::clone(&source));
+    let live = Arc::new(Live::new(growth, stage.subscribe(), options.max_live as usize, Arc::clone(&served)));
+    let data = Data::new(Arc::clone(&source), Arc::clone(&live), Arc::clone(&served))?;
+    let connections = Connections::new(limit);
     let listener = server::bind(options.listen.listen).await?;
     info!("listening on http://{}", listener.local_addr().context("a socket without an address")?);
     // Looked at once now, so that the log says whether the file is there.
     let _ = source.snapshot();
 
-    let stage = watch::Sender::new(Stage::Serving);
-    let readiness = Readiness { source, fresh_within: options.fresh_within, stage: stage.subscribe() };
-    let app = http::app(data, readiness, Page::new(&options.file), stage.subscribe());
-    let connections = Connections::new(limit);
-    let mut server = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
+    let readiness =
+        Readiness { source: Arc::clone(&source), fresh_within: options.fresh_within, stage: stage.subscribe() };
+    let requests = Arc::default();
+    let figures = Sources { source, served, live, connections: Arc::clone(&connections), requests };
+    let app = http::app(data, readiness, Page::new(&options.file), figures, stage.subscribe());
+    let mut serving = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
 
     let signal = tokio::select! {
         signal = stop.requested() => signal,
-        ended = &mut server => return ended.context("the server failed").map(|()| 1), // it never ends by itself
+        ended = &mut serving => return ended.context("the server failed").map(|()| 1), // it never ends by itself
     };
     info!("stopping on {signal}");
     let drain = async {
         stage.send_replace(Stage::Draining);
         tokio::time::sleep(options.drain_delay).await;
         stage.send_replace(Stage::Closing);
-        if tokio::time::timeout(options.drain_timeout, server).await.is_err() {
+        if tokio::time::timeout(options.drain_timeout, serving).await.is_err() {
             warn!("{} answers were not taken within {:?} and are cut off", connections.count(), options.drain_timeout);
         }
     };

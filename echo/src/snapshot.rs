@@ -85,7 +85,16 @@ impl Snapshot {
     /// Takes a newer snapshot of a file that is now found with the stamp `found`; `None` if that is another file. All
     /// snapshots of a file share one file descriptor.
     pub fn again(&self, found: &Stamp) -> Option<io::Result<Self>> {
-        found.is_same_file(&self.stamp).then(|| Self::of(Arc::clone(&self.file)))
+        found.is_same_file(&self.stamp).then(|| self.refresh())
+    }
+
+    /// Takes another snapshot of the same file, even if it has lost its name meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read.
+    pub fn refresh(&self) -> io::Result<Self> {
+        Self::of(Arc::clone(&self.file))
     }
 
     fn of(file: Arc<File>) -> io::Result<Self> {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +22,7 @@ const SETTLED: Duration = Duration::from_millis(50);
 pub struct Source {
     path: PathBuf,
     latest: Mutex<Latest>,
+    generation_changes: AtomicU64,
 }
 
 enum Latest {
@@ -32,12 +34,17 @@ enum Latest {
 impl Source {
     /// The file at `path`, which may not be there yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, latest: Mutex::new(Latest::Unknown) }
+        Self { path, latest: Mutex::new(Latest::Unknown), generation_changes: AtomicU64::new(0) }
     }
 
     /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How often the file was seen to have become another one, or empty.
+    pub fn generation_changes(&self) -> u64 {
+        self.generation_changes.load(Ordering::Relaxed)
     }
 
     /// The file as it is now.
@@ -56,7 +63,9 @@ impl Source {
             _ => None,
         };
         let taken = again.unwrap_or_else(|| Snapshot::take(&self.path)).map(Arc::new);
-        latest.tell(&self.path, &taken);
+        if latest.tell(&self.path, &taken) {
+            self.generation_changes.fetch_add(1, Ordering::Relaxed);
+        }
         *latest = match &taken {
             Ok(snapshot) => Latest::Taken {
                 snapshot: Arc::clone(snapshot),
@@ -69,15 +78,17 @@ impl Source {
 }
 
 impl Latest {
-    /// Logs what `next` changes, and nothing if the file only grew.
-    fn tell(&self, path: &Path, next: &io::Result<Arc<Snapshot>>) {
+    /// Logs what `next` changes, and nothing if the file only grew. Returns whether the generation is another one.
+    fn tell(&self, path: &Path, next: &io::Result<Arc<Snapshot>>) -> bool {
         let file = path.display();
         match (self, next) {
             (Self::Taken { snapshot: old, .. }, Ok(new)) => {
                 let began = old.generation == Generation::NONE;
                 if old.generation != new.generation && !began {
                     info!(%file, length = new.length, generation = %new.generation, "the file was replaced or emptied");
-                } else if new.length < old.length {
+                    return true;
+                }
+                if new.length < old.length {
                     warn!(%file, length = new.length, before = old.length, "the file was truncated");
                 }
             }
@@ -86,6 +97,7 @@ impl Latest {
             (Self::Taken { .. }, Err(error)) => warn!(%file, "lost the file: {error}"),
             (_, Err(error)) => info!(%file, "waiting for the file: {error}"),
         }
+        false
     }
 }
 

@@ -1,0 +1,123 @@
+//! Reading on where the file ends: a snapshot that does not stop at its length.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::growth::Growth;
+use crate::metrics::Served;
+use crate::offset::{self, Gone, Offset};
+use crate::server::Stage;
+use crate::snapshot::Snapshot;
+
+/// How much is read at a time, in bytes.
+const PIECE: u64 = 64 * 1024;
+
+/// A reader at a place of a file, that waits for what follows.
+pub struct Follower {
+    snapshot: Arc<Snapshot>,
+    /// Bytes of the file before the place.
+    position: u64,
+    growth: watch::Receiver<Option<Arc<Snapshot>>>,
+    stage: watch::Receiver<Stage>,
+    /// Whether the name has gone over to another file, so that this one ends where its snapshot does.
+    is_replaced: bool,
+    served: Arc<Served>,
+}
+
+/// What a follower comes upon.
+#[derive(Debug)]
+pub enum Next {
+    /// The bytes that follow.
+    Bytes(Bytes),
+    /// All bytes have been read, and another file has taken the name.
+    Replaced,
+    /// The server stops.
+    Stopping,
+}
+
+impl Follower {
+    /// A reader of `snapshot` from `offset` on. It has to be made in one step with the snapshot, lest it misses a change
+    /// between the two.
+    ///
+    /// # Errors
+    ///
+    /// When the offset is of another file.
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        offset: &Offset,
+        growth: &Arc<Growth>,
+        stage: watch::Receiver<Stage>,
+        served: Arc<Served>,
+    ) -> Result<Self, Gone> {
+        let position = offset.position_in(&snapshot)?;
+        Ok(Self { snapshot, position, growth: growth.subscribe(), stage, is_replaced: false, served })
+    }
+
+    /// The offset of the place.
+    pub fn offset(&self) -> String {
+        offset::token(self.snapshot.generation, self.position)
+    }
+
+    /// Whether all there is has been read.
+    pub fn is_up_to_date(&self) -> bool {
+        self.position >= self.snapshot.length
+    }
+
+    /// Waits until there are bytes, and reads some of them: whole lines, save where a line is very long.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be read.
+    pub async fn next(&mut self) -> io::Result<Next> {
+        while self.is_up_to_date() {
+            if self.is_replaced {
+                return Ok(Next::Replaced);
+            }
+            tokio::select! {
+                changed = self.growth.changed() => changed.map_err(io::Error::other)?,
+                _ = self.stage.wait_for(|stage| *stage == Stage::Closing) => return Ok(Next::Stopping),
+            }
+            self.look_again();
+        }
+        let mut bytes = vec![0; (self.snapshot.length - self.position).min(PIECE) as usize];
+        match self.snapshot.read_exact_at(&mut bytes, self.position) {
+            // Truncated: what was announced will never come.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Next::Replaced),
+            read => read?,
+        }
+        bytes.truncate(whole(&bytes));
+        self.position += bytes.len() as u64;
+        self.served.count(&bytes);
+        Ok(Next::Bytes(bytes.into()))
+    }
+
+    fn look_again(&mut self) {
+        let Some(latest) = self.growth.borrow_and_update().clone() else { return };
+        // A file that was empty has become one with lines, which is no change.
+        if latest.generation == self.snapshot.generation || self.position == 0 {
+            self.snapshot = latest;
+            return;
+        }
+        // What was added to the old file before it lost its name comes first.
+        self.is_replaced = true;
+        if let Ok(rest) = self.snapshot.refresh()
+            && rest.generation == self.snapshot.generation
+        {
+            self.snapshot = Arc::new(rest);
+        }
+    }
+}
+
+/// How much of `bytes` is whole lines or, where not even one fits, whole characters.
+fn whole(bytes: &[u8]) -> usize {
+    if let Some(newline) = memchr::memrchr(b'\n', bytes) {
+        return newline + 1;
+    }
+    match str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(), // a character ends in the next piece
+        _ => bytes.len(),
+    }
+}

@@ -1,0 +1,63 @@
+//! Noticing that the file grew, once for all who wait for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+
+/// How often the file is looked at while somebody waits for it. Asking works everywhere: notifications of the kernel
+/// tell nothing of writes that another node makes.
+const POLL: Duration = Duration::from_millis(50);
+
+/// The one watcher of the file. It sleeps while nobody waits.
+pub struct Growth {
+    source: Arc<Source>,
+    /// The latest snapshot, or none while there is no file.
+    latest: watch::Sender<Option<Arc<Snapshot>>>,
+    is_watching: Mutex<bool>,
+}
+
+impl Growth {
+    /// A watcher of `source`.
+    pub fn new(source: Arc<Source>) -> Arc<Self> {
+        Arc::new(Self { source, latest: watch::Sender::new(None), is_watching: Mutex::new(false) })
+    }
+
+    /// Subscribes to every change from now on, and keeps the watcher awake as long as the receiver lives.
+    pub fn subscribe(self: &Arc<Self>) -> watch::Receiver<Option<Arc<Snapshot>>> {
+        let receiver = self.latest.subscribe();
+        let mut is_watching = self.is_watching.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*is_watching {
+            *is_watching = true;
+            tokio::spawn(Arc::clone(self).watch());
+        }
+        receiver
+    }
+
+    async fn watch(self: Arc<Self>) {
+        let mut ticks = interval(POLL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let mut is_watching = self.is_watching.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.latest.is_closed() {
+                *is_watching = false;
+                return;
+            }
+            drop(is_watching);
+            let now = self.source.snapshot().ok();
+            self.latest.send_if_modified(|latest| {
+                let is_news = match (&*latest, &now) {
+                    (Some(before), Some(now)) => (before.generation, before.length) != (now.generation, now.length),
+                    (before, now) => before.is_some() != now.is_some(),
+                };
+                *latest = now;
+                is_news
+            });
+        }
+    }
+}

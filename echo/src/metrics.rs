@@ -1,0 +1,173 @@
+//! `GET /metrics`: what the server counts, in the Prometheus text format 0.0.4.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::connections::Connections;
+use crate::health::age_of_newest_line;
+use crate::live::Live;
+use crate::source::Source;
+
+/// The upper bounds of the histogram of durations, in seconds.
+const BOUNDS: [f64; 9] = [0.0001, 0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0];
+
+/// How much of the file was read for clients.
+#[derive(Default)]
+pub struct Served {
+    bytes: AtomicU64,
+    lines: AtomicU64,
+}
+
+impl Served {
+    /// Counts `bytes`, and the lines that end in them.
+    pub fn count(&self, bytes: &[u8]) {
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.lines.fetch_add(memchr::memchr_iter(b'\n', bytes).count() as u64, Ordering::Relaxed);
+    }
+}
+
+/// The requests that were answered.
+#[derive(Default)]
+pub struct Requests {
+    counted: Mutex<Counted>,
+}
+
+#[derive(Default)]
+struct Counted {
+    /// By route, method and status: each of few values, whatever clients send.
+    answers: BTreeMap<(String, &'static str, u16), u64>,
+    buckets: [u64; BOUNDS.len()],
+    count: u64,
+    sum: Duration,
+}
+
+impl Requests {
+    fn count(&self, route: String, method: &'static str, code: u16, took: Duration) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        *counted.answers.entry((route, method, code)).or_default() += 1;
+        counted.count += 1;
+        counted.sum += took;
+        if let Some(bucket) = BOUNDS.iter().position(|bound| took.as_secs_f64() <= *bound) {
+            counted.buckets[bucket] += 1;
+        }
+    }
+}
+
+impl Requests {
+    fn write(&self, text: &mut String) {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        text.push_str("# HELP echo_http_requests_total Requests answered.\n# TYPE echo_http_requests_total counter\n");
+        for ((route, method, code), count) in &counted.answers {
+            let route = route.replace('\\', "\\\\").replace('"', "\\\"");
+            let labels = format!("route=\"{route}\",method=\"{method}\",code=\"{code}\"");
+            let _ = writeln!(text, "echo_http_requests_total{{{labels}}} {count}");
+        }
+        let name = "echo_http_request_duration_seconds";
+        let _ = writeln!(text, "# HELP {name} Time from a request to the head of its answer.\n# TYPE {name} histogram");
+        let mut below = 0;
+        for (bound, count) in BOUNDS.iter().zip(counted.buckets) {
+            below += count;
+            let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {below}");
+        }
+        let (sum, count) = (counted.sum.as_secs_f64(), counted.count);
+        let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}");
+    }
+}
+
+/// Counts requests by the route that they take, where `data` is the path of the file.
+pub async fn count(
+    State((requests, data)): State<(Arc<Requests>, Arc<str>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let route = match request.uri().path() {
+        path @ ("/" | "/healthz" | "/readyz" | "/metrics") => path.to_owned(),
+        path if *path == *data => path.to_owned(),
+        _ => "other".to_owned(),
+    };
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        _ => "other",
+    };
+    let began = Instant::now();
+    let response = next.run(request).await;
+    requests.count(route, method, response.status().as_u16(), began.elapsed());
+    response
+}
+
+/// Where the figures come from.
+pub struct Sources {
+    /// The served file.
+    pub source: Arc<Source>,
+    /// What was read of it.
+    pub served: Arc<Served>,
+    /// Who follows it.
+    pub live: Arc<Live>,
+    /// Who is connected.
+    pub connections: Arc<Connections>,
+    /// What was answered.
+    pub requests: Arc<Requests>,
+}
+
+/// Answers with all figures.
+pub async fn metrics(State(sources): State<Arc<Sources>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], sources.text())
+}
+
+impl Sources {
+    fn text(&self) -> String {
+        let mut text = String::with_capacity(4096);
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed).to_string();
+        let snapshot = self.source.snapshot().ok();
+        let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, String)]| {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for (labels, value) in samples {
+                let _ = writeln!(text, "{name}{labels} {value}");
+            }
+        };
+        let one = |value: String| [(String::new(), value)];
+
+        let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+        family("echo_build_info", "gauge", "The version of this server, as a label.", &[(version, "1".to_owned())]);
+        family(
+            "echo_served_bytes_total",
+            "counter",
+            "Bytes of the file read for clients.",
+            &one(load(&self.served.bytes)),
+        );
+        family(
+            "echo_served_lines_total",
+            "counter",
+            "Lines of the file read for clients.",
+            &one(load(&self.served.lines)),
+        );
+        let changes = self.source.generation_changes().to_string();
+        family(
+            "echo_generation_changes_total",
+            "counter",
+            "How often the file was replaced or emptied.",
+            &one(changes),
+        );
+        family("echo_live_clients", "gauge", "Clients that wait for new lines.", &one(self.live.clients().to_string()));
+        let open = self.connections.count().to_string();
+        family("echo_open_connections", "gauge", "Connections that are open.", &one(open));
+        // Without a file these two have no value, and so no sample.
+        let length: Vec<_> = snapshot.iter().map(|file| (String::new(), file.length.to_string())).collect();
+        family("echo_file_length_bytes", "gauge", "Length of the file up to its last complete line.", &length);
+        let age = snapshot.as_deref().and_then(age_of_newest_line);
+        let age: Vec<_> = age.iter().map(|age| (String::new(), age.as_secs_f64().to_string())).collect();
+        family("echo_newest_line_age_seconds", "gauge", "Time since the file was last written.", &age);
+        self.requests.write(&mut text);
+        text
+    }
+}
