@@ -97,7 +97,7 @@ enum Subcommands {
 
 #[derive(Args)]
 struct Listen {
-    /// The address and port to listen on; [::]:8000 takes IPv6, too
+    /// The address and port to listen on; `[::]:8000` takes IPv6, too
     #[arg(long, env = "ECHO_LISTEN", default_value = "0.0.0.0:8000", value_name = "ADDRESS")]
     listen: SocketAddr,
 }

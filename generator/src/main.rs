@@ -75,7 +75,7 @@ struct Run {
     #[arg(long, env = "GENERATOR_SEED", value_name = "SEED", allow_negative_numbers = true)]
     seed: Option<u64>,
 
-    /// Rename the file to <PATH>.1 and begin a new one before it would grow past so many bytes
+    /// Rename the file to `PATH.1` and begin a new one before it would grow past so many bytes
     #[arg(long, env = "GENERATOR_MAX_SIZE", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(LONGEST_LINE..), allow_negative_numbers = true)]
     max_size: Option<u64>,
 

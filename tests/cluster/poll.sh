@@ -43,6 +43,10 @@ await_polls() { # $1 more of them
   fail 'the client stands still'
 }
 
-no_poll_failed() { [ ! -s "$WORK/faults" ] || fail "$(wc -l <"$WORK/faults") of $(wc -l <"$WORK/polls") requests failed: $(head -n 1 "$WORK/faults")"; }
+no_poll_failed_after() { # the first $1 faults
+  local faults
+  faults=$(wc -l <"$WORK/faults")
+  (( faults == $1 )) || fail "$((faults - $1)) requests failed: $(tail -n "+$(($1 + 1))" "$WORK/faults" | head -n 1)"
+}
 
 stop_polling() { kill "$POLLER"; }

@@ -43,12 +43,13 @@ await() {
 
 # Does "$@", and wants the client served throughout, and every number there.
 while_a_client_polls() {
-  local lines
+  local lines faults
+  faults=$(wc -l <"$WORK/faults")
   lines=$(verified_lines deployment/generator)
   "$@"
   verified_lines deployment/generator $((lines + 10))
   await_polls 10
-  no_poll_failed
+  no_poll_failed_after "$faults"
 }
 
 roll() {
@@ -96,7 +97,7 @@ what_the_client_read_is_what_was_generated() {
   local lines said
   await no_pod_is_ending
   stop_polling
-  no_poll_failed
+  no_poll_failed_after 0
   lines=$(wc -l <"$WORK/last")
   said=$(k exec -i deployment/generator -- /generator verify --seed "$SEED" --lines "$lines" /dev/stdin <"$WORK/last") || fail "$said"
   [[ $said == "$lines lines are right" ]] || fail "of $lines lines: $said"
