@@ -131,6 +131,15 @@ impl Client {
         answer.body = std::mem::replace(&mut self.received, rest);
     }
 
+    /// Receives the body of a live answer until what came of it contains `text`; returns all of that. The framing of
+    /// chunks stands between: no text that is looked for may span two of them.
+    pub fn until(&mut self, text: &str) -> String {
+        while !String::from_utf8_lossy(&self.received).contains(text) {
+            assert!(self.receive() > 0, "closed before {text:?}: {:?}", String::from_utf8_lossy(&self.received));
+        }
+        String::from_utf8(std::mem::take(&mut self.received)).unwrap()
+    }
+
     /// Receives some bytes; none at the end of the connection. A reset is an end, too.
     pub fn receive(&mut self) -> usize {
         let mut buffer = vec![0; 64 * 1024];
