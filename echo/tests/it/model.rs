@@ -330,7 +330,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_served_is_what_a_model_of_the_file_holds(actions in prop::collection::vec(action(), 100..400)) {
+    fn what_is_served_is_what_a_model_of_the_file_holds(actions in prop::collection::vec(action(), 1..500)) {
         let mut model = Model::new();
         for action in actions {
             model.act(action);

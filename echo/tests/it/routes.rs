@@ -101,10 +101,9 @@ fn the_file_is_served_under_its_own_name_whatever_that_is() {
 /// As people type them, and `curl` sends them.
 #[test]
 fn a_name_need_not_be_percent_encoded() {
-    for (name, path) in [("app.log", "/app.log"), ("größe.log", "/größe.log"), ("a{b}", "/a{b}"), ("100%", "/100%")]
-    {
+    for name in ["app.log", "größe.log", "a{b}", "100%", "a%20b"] {
         let server = serving_as(name.as_bytes());
-        assert_eq!(get(server.address, path).text(), format!("{name}\n"));
+        assert_eq!(get(server.address, &format!("/{name}")).text(), format!("{name}\n"));
     }
 }
 
