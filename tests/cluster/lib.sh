@@ -77,6 +77,27 @@ SCRIPT
 # How often each container of pod $1 was restarted: "echo 0 generator 0".
 restarts() { k get pod "$1" -o jsonpath='{range .status.containerStatuses[*]}{.name} {.restartCount} {end}'; }
 
+# The pods of $1 that are not ending already.
+pods_of() { k get pods -l "app.kubernetes.io/name=$1" -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\n"}}{{end}}{{end}}'; }
+
+ready_are() { # $1 pods of $2, and no others are left but those that are ending
+  local ready
+  ready=$(k get pods -l "app.kubernetes.io/name=$2" -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{range .status.conditions}}{{if eq .type "Ready"}}{{.status}} {{end}}{{end}}{{end}}{{end}}')
+  [ "$ready" = "$(printf 'True %.0s' $(seq "$1"))" ]
+}
+
+# Waits until "$@" is true, and looks again whenever a pod has changed.
+await() {
+  local watch
+  exec {watch}< <(exec kubectl --namespace "$NAMESPACE" get pods --watch -o name)
+  while read -r -t 120 -u "$watch"; do
+    ! "$@" || { kill $!; return 0; }
+  done
+  fail "waited too long for: $*"
+}
+
+no_pod_is_ending() { [ -z "$(k get pods -o go-template='{{range .items}}{{.metadata.deletionTimestamp}}{{end}}' | sed 's/<no value>//g')" ]; }
+
 # The number of lines that generator wrote, all of which `generator verify` found right. $1 is the pod or deployment;
 # given a number $2, it waits for so many lines.
 verified_lines() {
