@@ -5,13 +5,12 @@
 # the other keeps an answer open as long as it lasts (`tail -f`). Both go on where the last answer ended.
 
 start_following() {
-  local node port
-  node=$(kubectl get nodes -o jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')
-  port=$(k get service echo -o jsonpath='{.spec.ports[0].nodePort}')
+  local url
+  url="http://$(node_port echo)/data"
   touch "$WORK"/{polled,followed,faults}
-  read_on polled "http://$node:$port/data?live=long-poll" &
+  read_on polled "$url?live=long-poll" &
   FOLLOWERS=($!)
-  read_on followed "http://$node:$port/data?follow" &
+  read_on followed "$url?follow" &
   FOLLOWERS+=($!)
 }
 
