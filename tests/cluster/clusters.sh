@@ -52,7 +52,7 @@ open_link() { # at address $1 and port $2, 0 for any
   setsid socat -d -d "OPENSSL-LISTEN:$2,bind=$1,fork,reuseaddr,cert=$WORK/gateway.crt,key=$WORK/gateway.key,verify=0" \
     "TCP:$(node_port echo)" 2>"$WORK/gateway.log" &
   echo $! >"$WORK/gateway.pid"
-  timeout 10 tail -n +1 -f "$WORK/gateway.log" | grep -q -m 1 'listening on'
+  grep -q -m 1 'listening on' < <(timeout 10 tail -n +1 -f "$WORK/gateway.log")
 }
 
 cut_link() { [ ! -f "$WORK/gateway.pid" ] || kill -KILL -- "-$(<"$WORK/gateway.pid")"; } # and what it is carrying
@@ -65,7 +65,7 @@ let_in() { # with the authority $1 and the token $2
 far_has_line() { # number $1, and each one before it
   local url line
   url=/api/v1/namespaces/$FAR/services/echo:http/proxy/data
-  timeout 60 kubectl get --raw "$url?follow" | sed -n "$1{p;q}" | grep -q . || fail "line $1 has not come"
+  sed -n "$1{p;q}" < <(timeout 60 kubectl get --raw "$url?follow") | grep -q . || fail "line $1 has not come"
   kubectl get --raw "$url" >"$WORK/far"
   line=$(wc -l <"$WORK/far")
   near exec -i numbers-0 -c generator -- /generator verify --seed "$SEED" --lines "$line" /dev/stdin <"$WORK/far"
@@ -91,7 +91,7 @@ a_cut_link_loses_nothing_and_the_far_side_serves_on() {
 }
 
 far_says() { # a word, in the log of $1
-  timeout 60 kubectl --namespace "$FAR" logs -f "$1" | grep -m 1 -E "$2" || fail "no word of $2: $(far logs "$1" | tail -n 3)"
+  grep -m 1 -E "$2" < <(timeout 60 kubectl --namespace "$FAR" logs -f "$1") || fail "no word of $2: $(far logs "$1" | tail -n 3)"
 }
 
 a_wrong_token_is_refused_and_the_far_side_serves_on() { is_refused upstream a-guess 401; }

@@ -17,9 +17,11 @@ start_following() {
 # Appends what $2 answers to the file $1, for ever, and notes each answer that is not whole or neither 200 nor 204.
 read_on() {
   local offset=-1 code status message generation
+  trap 'kill $!; exit' TERM
   while [ -d "$WORK" ]; do
     curl -sfN --speed-limit 1 --speed-time 60 -D "$WORK/$1.head" -w '%{stderr}%{exitcode} %{http_code} %{errormsg}\n' \
-      "$2&offset=$offset" >>"$WORK/$1" 2>"$WORK/$1.end"
+      "$2&offset=$offset" >>"$WORK/$1" 2>"$WORK/$1.end" &
+    wait $!
     read -r code status message <"$WORK/$1.end"
     echo "$code $status" >>"$WORK/$1.answers"
     if [[ "$code $status" != '0 200' && "$code $status" != '0 204' ]]; then
@@ -35,7 +37,7 @@ read_on() {
 await_line() { # number $1, at both clients
   local file
   for file in polled followed; do
-    timeout 60 tail -n "+$1" -f "$WORK/$file" | grep -q -m 1 . || fail "line $1 has not come ($file); faults: $(cat "$WORK/faults")"
+    grep -q -m 1 . < <(timeout 60 tail -n "+$1" -f "$WORK/$file") || fail "line $1 has not come ($file); faults: $(cat "$WORK/faults")"
   done
 }
 
