@@ -5,6 +5,8 @@ use std::str::FromStr;
 use axum::http::Uri;
 use axum::http::uri::Scheme;
 
+const EXPECTED: &str = "a URL that begins with http:// or https:// is expected";
+
 /// Where to connect, and what to ask for there.
 #[derive(Debug, Clone)]
 pub struct Url {
@@ -31,11 +33,11 @@ impl FromStr for Url {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url: Uri = text.parse().map_err(|_| "it is no URL")?;
+        let url: Uri = text.parse().map_err(|_| EXPECTED)?;
         let is_https = match url.scheme() {
             Some(scheme) if *scheme == Scheme::HTTP => false,
             Some(scheme) if *scheme == Scheme::HTTPS => true,
-            _ => return Err("a URL that begins with http:// or https:// is expected"),
+            _ => return Err(EXPECTED),
         };
         let authority = url.authority().ok_or("the URL names no host")?;
         if authority.as_str().contains('@') {
