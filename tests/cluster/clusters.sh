@@ -41,9 +41,18 @@ listen() {
   port=$(sed -n 's/.*listening on .*:\([0-9]*\)$/\1/p' "$WORK/gateway.log")
   echo "$1 $port" >"$WORK/gateway.address"
   far apply -f - <<GATEWAY
-{apiVersion: v1, kind: Service, metadata: {name: gateway}, spec: {ports: [{port: 443, targetPort: $port}]}}
+apiVersion: v1
+kind: Service
+metadata: {name: gateway}
+spec:
+  ports: [{port: 443, targetPort: $port}]
 ---
-{apiVersion: v1, kind: Endpoints, metadata: {name: gateway}, subsets: [{addresses: [{ip: $1}], ports: [{port: $port}]}]}
+apiVersion: v1
+kind: Endpoints
+metadata: {name: gateway}
+subsets:
+  - addresses: [{ip: $1}]
+    ports: [{port: $port}]
 GATEWAY
 }
 
@@ -55,7 +64,7 @@ open_link() { # at address $1 and port $2, 0 for any
   grep -q -m 1 'listening on' < <(timeout 10 tail -n +1 -f "$WORK/gateway.log")
 }
 
-cut_link() { [ ! -f "$WORK/gateway.pid" ] || kill -KILL -- "-$(<"$WORK/gateway.pid")"; } # and what it is carrying
+cut_link() { kill -KILL -- "-$(<"$WORK/gateway.pid")"; } # and what it is carrying
 
 let_in() { # with the authority $1 and the token $2
   far create secret generic upstream --from-file=ca.crt="$WORK/$1.crt" --from-literal=token="$2" --dry-run=client -o yaml |
@@ -116,7 +125,7 @@ is_refused() {
 there_are_two() { [ "$(pods_of echo | wc -l)" = 2 ]; }
 
 # shellcheck disable=SC2046
-trap 'cut_link; kill $(jobs -p) 2>/dev/null' EXIT
+trap 'cut_link 2>/dev/null; kill $(jobs -p) 2>/dev/null' EXIT
 own_namespace
 check the_far_side_has_the_file_of_the_near_side
 check the_near_side_demands_the_token
