@@ -13,6 +13,7 @@ mod live;
 mod log;
 mod metrics;
 mod mirror;
+mod mirror_model;
 mod model;
 mod options;
 mod proc;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::client::{Answer, Client, get, head};
 use crate::process::{Program, Server, echo, eventually};
-use crate::upstream::{Fault, Link, Scripted, answer, header};
+use crate::upstream::{Fault, Link, Scripted, answer, header, plain};
 
 fn url(server: &Server) -> String {
     format!("http://{}/data", server.address)
@@ -297,6 +297,10 @@ fn an_upstream_that_does_not_fit_is_refused_and_nothing_is_lost() {
             "it sent bytes from 7 on",
         ),
         ("HTTP/1.1 206 Partial Content\nContent-Encoding: gzip\nContent-Range: bytes 0-9/10\n\n", "encoded (gzip)"),
+        (
+            "HTTP/1.1 206 Partial Content\nContent-Range: bytes 0-3/4\nContent-Length: 4\n\nx\n\n",
+            "not know offsets any more",
+        ),
         ("HTTP/1.1 416 Range Not Satisfiable\nContent-Length: 0\n\n", "without the length"),
         ("220 mail.example.org ESMTP\n\n", "no answer came"),
         ("", "no answer came"),
@@ -371,6 +375,22 @@ fn any_server_that_knows_ranges_can_be_followed() {
     assert_eq!(token_of(&get(chained.address, "/data")), token);
     fs::write(&file, "5\n").unwrap();
     holds(&chained, "5\n");
+}
+
+#[test]
+fn a_server_that_closes_after_every_answer_can_be_followed() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, "1\n".repeat(5000)).unwrap();
+    let served = file.clone();
+    let upstream = Scripted::start(move |head| {
+        let answer = String::from_utf8(plain(head, fs::read(&served).ok())).unwrap();
+        answer.replacen("HTTP/1.1", "HTTP/1.0", 1).into_bytes()
+    });
+    let mirror = mirror(&upstream.url());
+    holds(&mirror, &"1\n".repeat(5000));
+    fs::write(&file, "1\n".repeat(6000)).unwrap();
+    holds(&mirror, &"1\n".repeat(6000));
 }
 
 #[test]
@@ -525,7 +545,7 @@ fn a_folder_that_can_not_be_written_to_is_explained() {
 #[test]
 fn a_mirror_stops_at_once_whatever_its_upstream_does() {
     let silent = Scripted::start(|_| {
-        std::thread::sleep(Duration::from_secs(600));
+        std::thread::sleep(Duration::from_mins(10));
         Vec::new()
     });
     let mut mirror = mirror(&silent.url());

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// A server whose answers are made by a function from the head of each request, and closed after if they are empty.
+/// A server whose answers are made by a function from the head of each request. After an empty one, and one of HTTP/1.0,
+/// the connection is closed.
 pub struct Scripted {
     pub address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -52,7 +53,8 @@ fn converse(mut stream: TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&s
             let head = String::from_utf8(received.drain(..end + 4).collect()).unwrap();
             let answer = answer(&head);
             seen.lock().unwrap().push(head);
-            if stream.write_all(&answer).is_err() || answer.is_empty() {
+            let is_last = answer.is_empty() || answer.starts_with(b"HTTP/1.0");
+            if stream.write_all(&answer).is_err() || is_last {
                 return;
             }
         }
@@ -76,7 +78,8 @@ pub fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-fn plain(head: &str, content: Option<Vec<u8>>) -> Vec<u8> {
+/// The answer of a server that knows ranges and tags, and has `content`, if it has any.
+pub fn plain(head: &str, content: Option<Vec<u8>>) -> Vec<u8> {
     let Some(content) = content else { return answer("404 Not Found", "", b"") };
     let length = content.len();
     let tag =
