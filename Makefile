@@ -1,7 +1,9 @@
 # The commands that a newcomer and CI both use. `make run` and `make test` are all the set-up there is.
 
-VERSION  := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-REVISION  = $(shell git rev-parse HEAD 2>/dev/null)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null)
+SOURCE  ?=
+LABELS   = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE)
 
 .PHONY: run test check images test-images test-cluster
 
@@ -23,9 +25,9 @@ check:
 
 # The three images, as `latest` and as the version.
 images:
-	docker build -t appcoup -t appcoup:$(VERSION) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
-	docker build -t appcoup/generator -t appcoup/generator:$(VERSION) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -f generator.Dockerfile .
-	docker build -t appcoup/echo -t appcoup/echo:$(VERSION) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -f echo.Dockerfile .
+	docker build $(LABELS) -t appcoup -t appcoup:$(VERSION) .
+	docker build $(LABELS) -t appcoup/generator -t appcoup/generator:$(VERSION) -f generator.Dockerfile .
+	docker build $(LABELS) -t appcoup/echo -t appcoup/echo:$(VERSION) -f echo.Dockerfile .
 
 # End to end on the cluster of the current context; needs the images.
 test-cluster:

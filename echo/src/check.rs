@@ -45,13 +45,16 @@ pub async fn check(url: &str) -> anyhow::Result<()> {
 }
 
 async fn get(url: &str) -> anyhow::Result<(StatusCode, String)> {
-    let url: Uri = url.parse()?;
-    if url.scheme() != Some(&Scheme::HTTP) {
-        bail!("a URL that begins with http:// is expected");
-    }
+    let url = url.parse().ok().filter(|url: &Uri| url.scheme() == Some(&Scheme::HTTP));
+    let url = url.context("a URL that begins with http:// is expected")?;
     let authority = url.authority().context("the URL names no host")?;
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
+    let host = authority.host();
+    let port = match authority.as_str().split_once(host).map_or("", |(_, rest)| rest) {
+        "" => 80,
+        rest => rest.trim_start_matches(':').parse().with_context(|| format!("{rest} is no port"))?,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, port)).await?;
     let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
 

@@ -19,8 +19,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the connections are looked over for those three.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long a new connection is left alone while there are older ones to close: time enough for a probe.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long a new connection is left alone while there are others to close: time enough for a probe to ask.
+const GRACE: Duration = Duration::from_millis(250);
+/// After how long an answer of which no byte was taken can be spared sooner than a new connection.
+const STALLED: Duration = Duration::from_secs(2);
 
 /// All open connections; at most a fixed number of them.
 pub struct Connections {
@@ -80,6 +82,11 @@ impl Connections {
         }
     }
 
+    /// Whether the next connection needs another to make room.
+    pub fn is_full(&self) -> bool {
+        self.count() >= self.limit
+    }
+
     /// How many connections are open.
     pub fn count(&self) -> usize {
         self.table().open.len()
@@ -107,7 +114,6 @@ impl Drop for Admitted {
 
 /// What is going on at one connection.
 pub struct Connection {
-    opened: Instant,
     activity: Mutex<Activity>,
     close: Notify,
 }
@@ -133,7 +139,7 @@ enum Phase {
 impl Connection {
     fn new(opened: Instant) -> Self {
         let activity = Activity { phase: Phase::Idle, since: opened, blocked: false };
-        Self { opened, activity: Mutex::new(activity), close: Notify::new() }
+        Self { activity: Mutex::new(activity), close: Notify::new() }
     }
 
     /// Marks a request as being answered until the returned guard is dropped, with the end of the answer.
@@ -170,11 +176,18 @@ impl Connection {
         now.duration_since(activity.since) > allowed
     }
 
-    /// How well the connection can be spared; the least first. That is the one that is idle longest, but rather a stalled
-    /// answer than a new connection: else a flood would close each probe's before its request is there.
-    fn value(&self, now: Instant) -> (bool, bool, Instant) {
+    /// How well the connection can be spared; the least first: of those that ask for nothing, the one that is idle
+    /// longest, then an answer that nobody takes. New connections and answers that are being taken come last, or a flood
+    /// would close each probe's connection before its request is there.
+    fn value(&self, now: Instant) -> (u8, Instant) {
         let activity = self.activity();
-        (now.duration_since(self.opened) < GRACE, activity.is_answering(), activity.since)
+        let quiet = now.duration_since(activity.since);
+        let rank = match activity.is_answering() {
+            false if quiet >= GRACE => 0,
+            true if quiet >= STALLED => 1,
+            _ => 2,
+        };
+        (rank, activity.since)
     }
 
     fn activity(&self) -> MutexGuard<'_, Activity> {

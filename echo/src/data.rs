@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED,
-    RANGE, RETRY_AFTER,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderMap,
+    LAST_MODIFIED, RANGE, RETRY_AFTER,
 };
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -49,6 +49,9 @@ impl Data {
     pub fn new(source: Arc<Source>, live: Arc<Live>, served: Arc<Served>) -> anyhow::Result<Self> {
         let file = source.path();
         let name = file.file_name().with_context(|| format!("--file {} does not end in a name", file.display()))?;
+        if !file.as_os_str().as_bytes().ends_with(name.as_bytes()) {
+            bail!("--file {} can only be a folder", file.display());
+        }
         if ["healthz", "readyz", "metrics"].iter().any(|taken| name == *taken) {
             bail!(
                 "--file {}: the path /{} has another use; give the file another name",
@@ -130,13 +133,18 @@ fn answer(
     let etag = format!("\"{}-{length}\"", snapshot.generation);
     let validators = Validators { etag: etag.as_bytes(), last_modified: HttpDate::from(snapshot.modified().min(now)) };
     let common = [
+        // From the same look at the clock as Last-Modified; hyper's own may be a little older.
+        (DATE, HttpDate::from(now).to_string()),
         (CACHE_CONTROL, "no-cache".to_owned()),
         (LAST_MODIFIED, validators.last_modified.to_string()),
         (ETAG, etag.clone()),
     ];
     match validators.evaluate(headers) {
         Outcome::Proceed => {}
-        Outcome::NotModified => return Ok((StatusCode::NOT_MODIFIED, common).into_response()),
+        Outcome::NotModified => {
+            // Left to itself, axum would announce the length 0, which is not that of the file.
+            return Ok((StatusCode::NOT_MODIFIED, common, [(CONTENT_LENGTH, length.to_string())]).into_response());
+        }
         Outcome::Failed => {
             return Ok(sentence(
                 StatusCode::PRECONDITION_FAILED,

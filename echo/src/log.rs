@@ -23,10 +23,22 @@ enum Format {
 }
 
 impl Log {
+    /// The same choice as arguments, for a child.
+    pub fn arguments(self) -> [String; 4] {
+        let format = match self.log_format {
+            Format::Text => "text",
+            Format::Json => "json",
+        };
+        ["--log-format".to_owned(), format.to_owned(), "--log-level".to_owned(), self.log_level.to_string()]
+    }
+
     /// Sets the process-wide logger; to be called once.
     pub fn init(self) {
-        let log =
-            tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(self.log_level).with_target(false);
+        let log = tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_max_level(self.log_level)
+            .with_target(false)
+            .log_internal_errors(false); // a log on a full disk is no reason to end
         match self.log_format {
             Format::Text => log.init(),
             Format::Json => log.json().flatten_event(true).init(),

@@ -25,6 +25,7 @@ mod sse;
 mod supervise;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -96,7 +97,7 @@ enum Subcommands {
 
 #[derive(Args)]
 struct Listen {
-    /// The address and port to listen on; [::]:8000 takes IPv6, too
+    /// The address and port to listen on; `[::]:8000` takes IPv6, too
     #[arg(long, env = "ECHO_LISTEN", default_value = "0.0.0.0:8000", value_name = "ADDRESS")]
     listen: SocketAddr,
 }
@@ -123,7 +124,7 @@ struct Options {
     drain_timeout: Duration,
 
     /// How many connections may be open; past that, the one idle longest makes room
-    #[arg(long, env = "ECHO_MAX_CONNECTIONS", default_value = "16384", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "ECHO_MAX_CONNECTIONS", default_value = "16384", value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     max_connections: u32,
 
     /// How many clients may wait for new lines at the same time
@@ -145,11 +146,16 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     cli.log.init();
     let is_tool = cli.subcommand.is_some();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(run(cli))) {
+    let done = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime");
+    let done = done.and_then(|runtime| {
+        let done = runtime.block_on(run(cli));
+        runtime.shutdown_background(); // does not wait for a name server, or a disk, that never answers
+        done
+    });
+    match done {
         Ok(status) => return ExitCode::from(status),
         // A probe is read by whoever called it, a server by its log.
-        Err(error) if is_tool => eprintln!("{error:#}"),
+        Err(error) if is_tool => say(std::io::stderr(), &format!("{error:#}")),
         Err(error) => error!("{error:#}"),
     }
     ExitCode::FAILURE
@@ -161,16 +167,22 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Subcommands::Check { url, listen }) => {
             let url = url.unwrap_or_else(|| check::readyz_of(listen.listen));
             check::check(&url).await?;
-            println!("{url} answered 200");
+            say(std::io::stdout(), &format!("{url} answered 200"));
             Ok(0)
         }
         None if cli.command.is_empty() => serve(cli.options).await,
         None => {
             let Options { drain_delay, drain_timeout, .. } = cli.options;
             let own = std::env::args_os().skip(1).take_while(|argument| argument != "--").collect::<Vec<_>>();
-            supervise::supervise(&own, &cli.command, drain_delay + drain_timeout + Duration::from_secs(1)).await
+            supervise::supervise(&own, &cli.command, cli.log, drain_delay + drain_timeout + Duration::from_secs(1))
+                .await
         }
     }
+}
+
+/// Prints a line. Where that can't be done, the status says all the same what there is to say.
+fn say(mut to: impl Write, line: &str) {
+    let _ = writeln!(to, "{line}");
 }
 
 async fn serve(options: Options) -> anyhow::Result<u8> {
@@ -194,9 +206,13 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
     let requests = Arc::default();
     let figures = Sources { source, served, live, connections: Arc::clone(&connections), requests };
     let app = http::app(data, readiness, Page::new(&options.file), figures, stage.subscribe());
-    let serving = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
+    let mut serving = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
 
-    info!("stopping on {}", stop.requested().await);
+    let signal = tokio::select! {
+        signal = stop.requested() => signal,
+        ended = &mut serving => return ended.context("the server failed").map(|()| 1), // it never ends by itself
+    };
+    info!("stopping on {signal}");
     let drain = async {
         stage.send_replace(Stage::Draining);
         tokio::time::sleep(options.drain_delay).await;

@@ -18,6 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tower::ServiceExt;
 use tracing::{debug, warn};
@@ -80,6 +81,9 @@ async fn accept(listener: TcpListener, app: Router, connections: &Arc<Connection
                         debug!(%peer, "connection failed: {error}");
                     }
                 });
+                if connections.is_full() {
+                    yield_now().await; // lets the one that made room close its socket before the next is opened
+                }
             }
             // Out of file descriptors or memory: every try fails until something is closed.
             Err(error) => {

@@ -15,7 +15,9 @@ use rustix::process::{
 };
 use tokio::signal::unix::{self, SignalKind};
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
+
+use crate::log::Log;
 
 /// The status for a COMMAND that is not there, and for one that can't be run; as a shell has them.
 const NOT_FOUND: u8 = 127;
@@ -32,14 +34,14 @@ const KILLED: u8 = 128 + 9;
 /// # Errors
 ///
 /// When a child can't be started or signals can't be caught.
-pub async fn supervise(server: &[OsString], command: &[OsString], patience: Duration) -> anyhow::Result<u8> {
+pub async fn supervise(server: &[OsString], command: &[OsString], log: Log, patience: Duration) -> anyhow::Result<u8> {
     // Processes that lose their parent become our children even where we are not the first process.
     set_child_subreaper(Some(getpid())).context("cannot become a subreaper")?;
     let mut signals = Signals::listen().context("cannot catch signals")?;
     let this = env::current_exe().context("cannot find this program")?;
     let mut family = Family {
-        command: Child::start(command, Stdio::inherit())?,
-        server: Child::start(&[&[this.into_os_string()], server].concat(), Stdio::null())?,
+        command: Child::start(command, log, Stdio::inherit())?,
+        server: Child::start(&[&[this.into_os_string()], server].concat(), log, Stdio::null())?,
         first: None,
         asked: false,
         killed: false,
@@ -114,7 +116,10 @@ impl Family {
             info!(pid = pid.as_raw_nonzero(), "{} ended: {status}", child.name.display());
             if self.first.is_none() {
                 self.first = Some(status_of(status));
-                self.end(Signal::TERM, patience);
+                // Asked a second time, the server would end at once.
+                if !self.asked {
+                    self.end(Signal::TERM, patience);
+                }
             }
         }
     }
@@ -143,9 +148,16 @@ struct Child {
 impl Child {
     /// Starts a program, given with its arguments, by way of [`exec`]. It gets a process group of its own, so that
     /// Ctrl-C reaches it once: through us.
-    fn start(program: &[OsString], stdin: Stdio) -> anyhow::Result<Self> {
+    fn start(program: &[OsString], log: Log, stdin: Stdio) -> anyhow::Result<Self> {
         let mut command = Command::new(env::current_exe().context("cannot find this program")?);
-        command.arg("exec").arg(getpid().to_string()).args(program).stdin(stdin).process_group(0);
+        command
+            .arg("exec")
+            .args(log.arguments())
+            .arg(getpid().to_string())
+            .arg("--")
+            .args(program)
+            .stdin(stdin)
+            .process_group(0);
         let name = program.first().cloned().unwrap_or_default();
         let child = command.spawn().with_context(|| format!("cannot start {}", name.display()))?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a child without a process id")?;
@@ -174,7 +186,7 @@ impl Child {
 /// where it can be done without `unsafe`. Returns, with the status to exit with, only when it fails.
 pub fn exec(parent: i32, program: &OsStr, arguments: &[OsString]) -> u8 {
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        eprintln!("cannot tie {} to its parent: {error}", program.display());
+        error!("cannot tie {} to its parent: {error}", program.display());
         return NOT_EXECUTABLE;
     }
     // Had the parent died before, nobody would have told us.
@@ -182,7 +194,7 @@ pub fn exec(parent: i32, program: &OsStr, arguments: &[OsString]) -> u8 {
         return KILLED;
     }
     let error = Command::new(program).args(arguments).exec();
-    eprintln!("cannot run {}: {error}", program.display());
+    error!("cannot run {}: {error}", program.display());
     if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }
 }
 

@@ -17,7 +17,11 @@ pub fn folder_of(path: &Path) -> &Path {
 pub fn explain(path: &Path, error: io::Error) -> anyhow::Error {
     let folder = folder_of(path);
     let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => permissions(path, folder),
+        io::ErrorKind::PermissionDenied => {
+            // `.` would say little to somebody who mounted a volume there.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            permissions(&path, folder_of(&path))
+        }
         io::ErrorKind::NotFound => format!("there is no folder {}", folder.display()),
         io::ErrorKind::ReadOnlyFilesystem => format!("{} is mounted read-only", folder.display()),
         _ => String::new(),
@@ -38,7 +42,7 @@ fn permissions(path: &Path, folder: &Path) -> String {
     };
     format!(
         "{name} is of uid {owner}, gid {group}, mode {mode:04o}; this process is uid {uid}, gid {gid}: \
-         run it as that user, or `chown {uid} {name}`",
+         run it as a user that may write there, or `chown {uid} {name}`",
         name = name.display(),
         owner = metadata.uid(),
         group = metadata.gid(),

@@ -65,13 +65,9 @@ impl Appender {
         self.append(lines.min(BATCH as u64 / LONGEST_LINE))
     }
 
-    /// Finishes a line that was left torn, as the last act of this run.
-    ///
-    /// # Errors
-    ///
-    /// When it can't be written; the next run then cuts the torn piece off and writes the line anew.
-    pub fn finish(&mut self) -> anyhow::Result<()> {
-        self.write_rest().with_context(|| format!("cannot append to {}", self.path.display()))
+    /// Ends this run. A line that was left torn is finished or, where there is still no room, cut off.
+    pub fn close(mut self) {
+        self.let_go(true);
     }
 
     fn append(&mut self, lines: u64) -> anyhow::Result<()> {
@@ -79,7 +75,7 @@ impl Appender {
         if self.rest.is_empty() {
             self.fill(lines)?;
         }
-        self.finish()
+        self.write_rest().with_context(|| format!("cannot append to {}", self.path.display()))
     }
 
     /// Puts the next lines into `rest`, up to the size at which the file is rotated.
@@ -152,10 +148,14 @@ impl Appender {
 
     /// Gives the current file up. One that can still be read under another name must not keep a torn line.
     fn let_go(&mut self, reachable: bool) {
-        let unfinished = reachable && self.write_rest().is_err();
-        if let (true, Some(file)) = (unfinished, &self.file) {
-            let cut = cut_incomplete_line(file);
-            warn!(?cut, "the last line of the old file could not be finished and was cut off");
+        if reachable
+            && let Err(error) = self.write_rest()
+            && let Some(file) = &self.file
+        {
+            warn!("the last line could not be finished and is cut off: {error}");
+            if let Err(error) = cut_incomplete_line(file) {
+                warn!("it could not be cut off either: {error}");
+            }
         }
         self.file = None;
     }

@@ -32,8 +32,11 @@ enum Format {
 impl Log {
     /// Sets the process-wide logger; to be called once.
     pub fn init(self) {
-        let log =
-            tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(self.log_level).with_target(false);
+        let log = tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_max_level(self.log_level)
+            .with_target(false)
+            .log_internal_errors(false); // a log on a full disk is no reason to end
         match self.log_format {
             Format::Text => log.init(),
             Format::Json => log.json().flatten_event(true).init(),

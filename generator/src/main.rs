@@ -8,7 +8,7 @@ mod numbers;
 mod signal;
 mod verify;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -68,19 +68,19 @@ struct Run {
     target: Target,
 
     /// Stop after so many numbers, with status 0
-    #[arg(long, env = "GENERATOR_COUNT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, env = "GENERATOR_COUNT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     count: Option<u64>,
 
     /// Make line i of the file depend on this and i alone, so that `generator verify` can check it
-    #[arg(long, env = "GENERATOR_SEED", value_name = "SEED")]
+    #[arg(long, env = "GENERATOR_SEED", value_name = "SEED", allow_negative_numbers = true)]
     seed: Option<u64>,
 
-    /// Rename the file to <PATH>.1 and begin a new one before it would grow past so many bytes
-    #[arg(long, env = "GENERATOR_MAX_SIZE", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(LONGEST_LINE..))]
+    /// Rename the file to `PATH.1` and begin a new one before it would grow past so many bytes
+    #[arg(long, env = "GENERATOR_MAX_SIZE", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(LONGEST_LINE..), allow_negative_numbers = true)]
     max_size: Option<u64>,
 
     /// Let every write reach the disk before the next begins
-    #[arg(long, env = "GENERATOR_SYNC")]
+    #[arg(long, env = "GENERATOR_SYNC", value_parser = boolish)]
     sync: bool,
 }
 
@@ -90,11 +90,11 @@ struct Verify {
     file: PathBuf,
 
     /// The seed that the file was written with
-    #[arg(long, env = "GENERATOR_SEED", value_name = "SEED")]
+    #[arg(long, env = "GENERATOR_SEED", value_name = "SEED", allow_negative_numbers = true)]
     seed: u64,
 
     /// Follow the file until it has so many complete lines
-    #[arg(long, env = "GENERATOR_LINES", value_name = "N")]
+    #[arg(long, env = "GENERATOR_LINES", value_name = "N", allow_negative_numbers = true)]
     lines: Option<u64>,
 
     /// How long to wait for them
@@ -112,6 +112,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Parses what people write into a variable that is a switch. clap's own parser for it costs 10 kB of the image.
+fn boolish(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" | "" => Ok(false),
+        _ => Err("true or false is expected".to_owned()),
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     cli.log.init();
@@ -120,7 +129,7 @@ fn main() -> ExitCode {
     match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(run(cli))) {
         Ok(()) => return ExitCode::SUCCESS,
         // A probe and a test are read by whoever called them, a generator by its log.
-        Err(error) if is_tool => eprintln!("{error:#}"),
+        Err(error) if is_tool => say(std::io::stderr(), &format!("{error:#}")),
         Err(error) => error!("{error:#}"),
     }
     ExitCode::FAILURE
@@ -136,8 +145,13 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             signal = stop.requested() => bail!("ended by {signal}"),
         },
     };
-    println!("{said}");
+    say(std::io::stdout(), &said);
     Ok(())
+}
+
+/// Prints a line. Where that can't be done, the status says all the same what there is to say.
+fn say(mut to: impl Write, line: &str) {
+    let _ = writeln!(to, "{line}");
 }
 
 async fn generate(run: Run, mut stop: Stop) -> anyhow::Result<()> {
@@ -157,7 +171,8 @@ async fn generate(run: Run, mut stop: Stop) -> anyhow::Result<()> {
             biased;
             signal = stop.requested() => {
                 info!(lines = appender.written(), "stopping on {signal}");
-                return appender.finish();
+                appender.close();
+                return Ok(());
             }
             () = pace.next(failing.is_some()) => {}
         }

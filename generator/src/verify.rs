@@ -1,13 +1,14 @@
 //! `generator verify`: does a file hold just the lines that its seed says, each once and in order?
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustix::fs::OFlags;
 use tokio::time::sleep;
 
 use crate::numbers::Numbers;
@@ -34,44 +35,53 @@ pub async fn verify(path: &Path, seed: u64, lines: Option<u64>, timeout: Duratio
     let mut file = open(path, lines.is_some(), deadline).await?;
     let mut verifier = Verifier::new(seed)?;
     let mut chunk = vec![0; 256 * 1024];
+    let is_pipe = file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
     let mut end = None; // where to stop: a writer that never rests must not keep us for ever
     loop {
-        if end.is_none() && lines.is_none_or(|wanted| verifier.lines >= wanted) {
+        if !is_pipe && end.is_none() && lines.is_none_or(|wanted| verifier.lines >= wanted) {
             end = Some(file.metadata().with_context(|| format!("cannot stat {}", path.display()))?.len());
         }
         if end.is_some_and(|end| verifier.read >= end) {
             return verifier.finish();
         }
-        if Instant::now() >= deadline {
-            bail!(
-                "{} has only {} of {} lines after {timeout:?}",
-                path.display(),
-                verifier.lines,
-                lines.unwrap_or_default()
-            );
-        }
         match file.read(&mut chunk) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-            Ok(0) => {
-                verifier.settle()?;
-                still_the_same(path, &file, verifier.read)?;
-                sleep(POLL).await;
-            }
-            Ok(read) => {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Ok(read @ 1..) => {
                 verifier.feed(&chunk[..read])?;
-                tokio::task::yield_now().await; // lets a signal or the timeout in
+                tokio::task::yield_now().await; // lets a signal in
+                continue;
             }
+            // The writers of a pipe are gone. Before the first byte, they may just not have come yet.
+            Ok(0) if is_pipe && verifier.read > 0 && lines.is_none_or(|wanted| verifier.lines >= wanted) => {
+                return verifier.finish();
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
+        verifier.settle()?;
+        if Instant::now() >= deadline {
+            let (path, wanted) = (path.display(), lines.map_or(String::new(), |wanted| format!(" of {wanted}")));
+            bail!("{path} has only {}{wanted} lines after {timeout:?}", verifier.lines);
+        }
+        if !is_pipe {
+            still_the_same(path, &file, verifier.read)?;
+        }
+        sleep(POLL).await;
     }
 }
 
 /// Opens `path`; with `wait`, as soon as it is there.
 async fn open(path: &Path, wait: bool, deadline: Instant) -> anyhow::Result<File> {
     loop {
-        match File::open(path) {
+        // O_NONBLOCK keeps a FIFO from hanging the open and the reads, so that signals and the timeout get in.
+        let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+        match opened {
             Err(error) if wait && error.kind() == io::ErrorKind::NotFound && Instant::now() < deadline => {
                 sleep(POLL).await;
+            }
+            Ok(file) if !file.metadata().is_ok_and(|metadata| metadata.is_file() || metadata.file_type().is_fifo()) => {
+                bail!("{} is neither a regular file nor a pipe", path.display());
             }
             opened => return opened.with_context(|| format!("cannot open {}", path.display())),
         }
@@ -113,6 +123,7 @@ impl fmt::Display for Fault {
         let Self { line, offset, kind } = self;
         match kind {
             Kind::Missing(1) => write!(f, "line {line} is missing at byte {offset}"),
+            Kind::Missing(2) => write!(f, "line {line} is missing at byte {offset}, and so is the one after it"),
             Kind::Missing(n) => write!(f, "line {line} is missing at byte {offset}, and so are the {} after it", n - 1),
             Kind::Repeated(of) => write!(f, "line {line} at byte {offset} is repeated: it is line {of} again"),
             Kind::Foreign { found, expected } => {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::SystemTime;
 
 use crate::process::PATIENCE;
 
@@ -31,6 +32,12 @@ impl Answer {
         self.header(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }
 
+    /// The value of a header that must be there, and a date.
+    #[track_caller]
+    pub fn date(&self, name: &str) -> SystemTime {
+        httpdate::parse_http_date(self.the(name)).unwrap()
+    }
+
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -49,6 +56,15 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new() }
+    }
+
+    /// A connection with an answer under way, whose head is returned: the body is [`crate::process::BIG`], and left where it is.
+    pub fn with_an_answer_under_way(address: SocketAddr) -> (Self, Answer) {
+        let mut client = Self::connect(address);
+        client.send(head("GET", "/data", &[]));
+        let answer = client.answer_head();
+        assert_eq!(answer.status, 200);
+        (client, answer)
     }
 
     /// The socket itself, for what a well-behaved client does not do.
@@ -95,8 +111,15 @@ impl Client {
     /// Receives an answer whose body has an announced length, or none.
     pub fn answer(&mut self, is_head: bool) -> Answer {
         let mut answer = self.answer_head();
-        let has_body = !is_head && answer.status != 304 && answer.status != 204;
-        let length = if has_body { answer.the("content-length").parse().unwrap() } else { 0 };
+        if !is_head && answer.status != 304 && answer.status != 204 {
+            self.answer_body(&mut answer);
+        }
+        answer
+    }
+
+    /// Receives the body that the head in `answer` announces.
+    pub fn answer_body(&mut self, answer: &mut Answer) {
+        let length = answer.the("content-length").parse().unwrap();
         while self.received.len() < length {
             if self.receive() == 0 {
                 answer.cut_short = true;
@@ -104,8 +127,17 @@ impl Client {
             }
         }
         let length = length.min(self.received.len());
-        answer.body = self.received.drain(..length).collect();
-        answer
+        let rest = self.received.split_off(length);
+        answer.body = std::mem::replace(&mut self.received, rest);
+    }
+
+    /// Receives the body of a live answer until what came of it contains `text`; returns all of that. The framing of
+    /// chunks stands between: no text that is looked for may span two of them.
+    pub fn until(&mut self, text: &str) -> String {
+        while !String::from_utf8_lossy(&self.received).contains(text) {
+            assert!(self.receive() > 0, "closed before {text:?}: {:?}", String::from_utf8_lossy(&self.received));
+        }
+        String::from_utf8(std::mem::take(&mut self.received)).unwrap()
     }
 
     /// Receives some bytes; none at the end of the connection. A reset is an end, too.
@@ -128,7 +160,7 @@ impl Client {
 
 /// The head of a request.
 pub fn head(method: &str, path: &str, headers: &[&str]) -> String {
-    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let headers: String = headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
     format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{headers}\r\n")
 }
 

@@ -1,11 +1,12 @@
 //! The program under test as a child process, in a folder of its own.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +16,9 @@ use tempfile::TempDir;
 
 /// How long anything may take before a test gives it up. Only a failing test waits that long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// So many bytes that no buffer between a server and a client who does not read takes them all.
+pub const BIG: u64 = 16 << 20;
 
 /// Waits until `condition` holds. What can be awaited otherwise should be.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
@@ -42,7 +46,7 @@ impl Program {
         let all = Arc::clone(&seen);
         thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                *all.lock().unwrap() += &format!("{line}\n");
+                all.lock().unwrap().extend([&*line, "\n"]);
                 let _ = sender.send(line);
             }
         });
@@ -58,6 +62,29 @@ impl Program {
                 Ok(line) if line.contains(text) => return line,
                 Ok(_) => {}
                 Err(error) => panic!("{text:?} was not logged ({error}):\n{}", self.log()),
+            }
+        }
+    }
+
+    /// Waits for a line of the log that contains `text`, unless it is there already. For programs that log side by side,
+    /// in any order.
+    pub fn logged(&self, text: &str) -> String {
+        let mut found = None;
+        eventually(text, || {
+            found = self.log().lines().find(|line| line.contains(text)).map(str::to_owned);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// All that was ever logged; waits until no process is left that could log more, so the program must have ended, and
+    /// all that it started.
+    pub fn log_to_the_end(&self) -> String {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.log(),
+                Err(RecvTimeoutError::Timeout) => panic!("a process was left behind:\n{}", self.log()),
             }
         }
     }
@@ -113,10 +140,27 @@ impl Server {
         Self::start_in(folder, &[])
     }
 
+    /// Starts a server on a file of [`BIG`] bytes.
+    pub fn of_a_big_file(arguments: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = File::create(folder.path().join("data")).unwrap();
+        file.write_all_at(b"\n", BIG - 1).unwrap();
+        Self::start_in(folder, arguments)
+    }
+
     pub fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
-        let program = Program::start(echo(folder.path()).args(["--listen", "127.0.0.1:0"]).args(arguments));
+        let mut command = echo(folder.path());
+        command.args(arguments);
+        Self::start_by(&mut command, folder)
+    }
+
+    /// Starts a server by `command`, which lacks nothing but where to listen, and whose working directory is `folder`.
+    pub fn start_by(command: &mut Command, folder: TempDir) -> Self {
+        // As a variable, since options have no place after a COMMAND.
+        let program = Program::start(command.env("ECHO_LISTEN", "127.0.0.1:0"));
         let line = program.wait_for_log("listening on http://");
-        let address = line.rsplit("http://").next().unwrap().trim().parse().unwrap();
+        // In JSON the address ends with a quote.
+        let address = line.rsplit("http://").next().unwrap().split('"').next().unwrap().parse().unwrap();
         Self { program, address, folder }
     }
 

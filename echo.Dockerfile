@@ -1,0 +1,50 @@
+# echo alone. It serves /tmp/in/data on port 8000.
+#
+#   docker build -t appcoup/echo -f echo.Dockerfile .
+#   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD":/tmp/in -p 8000:8000 appcoup/echo
+#
+# The stages above the last "FROM" are the same in all three Dockerfiles, so that each is built once for all of them.
+
+FROM rust:1.95-slim-bookworm AS dependencies
+WORKDIR /build
+# Static, because the image holds no library. Relocations are packed where the linker can, which saves 1 %. A target is
+# named, though it is the machine's own, or cargo would apply the flags to procedural macros too, which can't be static.
+ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
+    CARGO_BUILD_TARGET=host-tuple
+COPY Cargo.toml Cargo.lock ./
+COPY generator/Cargo.toml generator/
+COPY echo/Cargo.toml echo/
+# Empty programs: this layer holds the compiled dependencies of both, and outlives every change of their sources.
+RUN mkdir generator/src echo/src \
+    && echo 'fn main() {}' >generator/src/main.rs \
+    && echo 'fn main() {}' >echo/src/main.rs \
+    && cargo build --release --locked -p generator \
+    && cargo build --release --locked -p echo
+
+FROM dependencies AS echo
+COPY echo/src echo/src
+# touch: cargo goes by the times of files, and these may be older than the empty program that it has just compiled.
+RUN touch echo/src/main.rs && cargo build --release --locked -p echo
+# Any user may write to the folder, whatever --user says; a new named volume takes its mode over.
+RUN mkdir -p /image/tmp/in \
+    && chmod 1777 /image/tmp && chmod 0777 /image/tmp/in \
+    && cp target/*/release/echo /image/
+
+FROM scratch
+COPY --from=echo /image/ /
+WORKDIR /tmp/in
+USER 65532:0
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=5s --start-period=10s --retries=3 CMD ["/echo", "check"]
+ENTRYPOINT ["/echo"]
+
+ARG VERSION=""
+ARG REVISION=""
+ARG SOURCE=""
+LABEL org.opencontainers.image.title="appcoup/echo" \
+      org.opencontainers.image.description="Serves one growing file over HTTP" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.source="$SOURCE"

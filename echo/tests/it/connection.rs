@@ -1,0 +1,148 @@
+//! What requests may look like, and what holds for all answers on a connection.
+
+use std::fs;
+
+use crate::client::{Client, head};
+use crate::process::Server;
+
+/// One request for each kind of answer.
+const KINDS: [(&str, &str, &[&str], u16); 14] = [
+    ("GET", "/data", &[], 200),
+    ("HEAD", "/data", &[], 200),
+    ("GET", "/data", &["Range: bytes=1-2"], 206),
+    ("GET", "/data", &["If-None-Match: *"], 304),
+    ("HEAD", "/data", &["If-None-Match: *"], 304),
+    ("GET", "/data", &["If-Match: \"x\""], 412),
+    ("HEAD", "/data", &["If-Match: \"x\""], 412),
+    ("GET", "/data", &["Range: bytes=99-"], 416),
+    ("GET", "/nothing", &[], 404),
+    ("HEAD", "/nothing", &[], 404),
+    ("POST", "/data", &["Content-Length: 0"], 405),
+    ("GET", "/", &[], 200),
+    ("GET", "/healthz", &[], 200),
+    ("GET", "/readyz", &[], 200),
+];
+
+#[test]
+fn a_connection_goes_on_after_each_kind_of_answer() {
+    let server = Server::serving("1\n22\n333\n");
+    let mut client = Client::connect(server.address);
+    for (method, path, headers, status) in KINDS {
+        // Twice, so that each also stands after each; a stray byte would be taken for the head of the next answer.
+        for _ in 0..2 {
+            let answer = client.request(method, path, headers);
+            assert_eq!(answer.status, status, "{method} {path} {headers:?}");
+            assert_eq!(answer.header("connection"), None);
+            assert_eq!(client.get("/data").text(), "1\n22\n333\n", "after {method} {path} {headers:?}");
+        }
+    }
+    fs::remove_file(server.file()).unwrap();
+    for method in ["GET", "HEAD", "GET"] {
+        assert_eq!(client.request(method, "/data", &[]).status, 503);
+        assert_eq!(client.request(method, "/readyz", &[]).status, 503);
+    }
+    server.append("1\n");
+    assert_eq!(client.get("/data").text(), "1\n");
+}
+
+#[test]
+fn requests_sent_at_once_are_answered_in_order() {
+    let server = Server::serving("1\n22\n333\n");
+    let mut client = Client::connect(server.address);
+    let all: String = KINDS.iter().map(|(method, path, headers, _)| head(method, path, headers)).collect();
+    client.send(all.repeat(3));
+    for _ in 0..3 {
+        for (method, path, headers, status) in KINDS {
+            assert_eq!(client.answer(method == "HEAD").status, status, "{method} {path} {headers:?}");
+        }
+    }
+}
+
+/// `nosniff` is on all, and without being asked to, no site's script is let in.
+#[test]
+fn every_answer_has_the_headers_that_keep_browsers_safe() {
+    let server = Server::serving("1\n22\n333\n");
+    let mut client = Client::connect(server.address);
+    let origin = ["Origin: http://elsewhere.example"];
+    let mut check = |method, path, headers: &[&str], status| {
+        let answer = client.request(method, path, &[headers, &origin].concat());
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.the("x-content-type-options"), "nosniff", "{method} {path} {headers:?}");
+        let cors = answer.headers.iter().find(|(name, _)| name.starts_with("access-control-"));
+        assert_eq!(cors, None, "{method} {path} {headers:?}");
+    };
+    for (method, path, headers, status) in KINDS {
+        check(method, path, headers, status);
+    }
+    check("OPTIONS", "/data", &["Access-Control-Request-Method: GET"], 405);
+    fs::remove_file(server.file()).unwrap();
+    check("GET", "/data", &[], 503);
+    check("GET", "/readyz", &[], 503);
+}
+
+#[test]
+fn the_absolute_form_means_the_same() {
+    let server = Server::serving("1\n");
+    let mut client = Client::connect(server.address);
+    for (target, status) in [
+        ("http://test/data", 200),
+        ("http://elsewhere.example:81/data", 200),
+        ("HTTP://test/data", 200),
+        ("https://test/data", 200),
+        ("http://test/%64ata", 200),
+        ("http://test/healthz", 200),
+        ("http://test/", 200),
+        ("http://test", 200),
+        ("http://test/nothing", 404),
+        ("http://data/", 200),
+        ("http://data/data/data", 404),
+    ] {
+        let answer = client.get(target);
+        assert_eq!(answer.status, status, "{target}");
+        assert_eq!(answer.text() == "1\n", target.ends_with("ata") && status == 200, "{target}");
+    }
+}
+
+#[test]
+fn http_1_0_is_answered_and_the_connection_closed() {
+    let server = Server::serving("1\n22\n");
+    for headers in ["", "Host: test\r\n", "Connection: close\r\n"] {
+        let mut client = Client::connect(server.address);
+        client.send(format!("GET /data HTTP/1.0\r\n{headers}\r\n"));
+        let answer = client.answer(false);
+        assert_eq!((answer.status, answer.the("content-length"), answer.text()), (200, "5", "1\n22\n"));
+        assert_eq!(answer.header("transfer-encoding"), None);
+        assert_eq!(client.rest(), b"");
+    }
+    for (headers, status) in
+        [("Range: bytes=2-3\r\n", 206), ("Range: bytes=9-\r\n", 416), ("If-None-Match: *\r\n", 304)]
+    {
+        let mut client = Client::connect(server.address);
+        client.send(format!("GET /data HTTP/1.0\r\n{headers}\r\n"));
+        assert_eq!(client.answer(false).status, status, "{headers:?}");
+        assert_eq!(client.rest(), b"");
+    }
+}
+
+#[test]
+fn http_1_0_may_keep_its_connection() {
+    let server = Server::serving("1\n22\n");
+    let mut client = Client::connect(server.address);
+    for method in ["GET", "HEAD", "GET"] {
+        client.send(format!("{method} /data HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+        let answer = client.answer(method == "HEAD");
+        assert_eq!((answer.status, answer.the("content-length")), (200, "5"));
+        // Otherwise the client would take the connection for closed.
+        assert_eq!(answer.the("connection").to_lowercase(), "keep-alive");
+    }
+}
+
+#[test]
+fn a_client_may_ask_for_the_connection_to_be_closed() {
+    let server = Server::serving("1\n");
+    let mut client = Client::connect(server.address);
+    assert_eq!(client.get("/data").text(), "1\n");
+    let answer = client.request("GET", "/data", &["Connection: close"]);
+    assert_eq!((answer.text(), answer.the("connection")), ("1\n", "close"));
+    assert_eq!(client.rest(), b"");
+}

@@ -1,0 +1,68 @@
+//! `/metrics`: what the server says about itself.
+
+use std::fs;
+
+use crate::client::{get, request};
+use crate::process::Server;
+
+/// The value of one sample.
+fn sample(server: &Server, name: &str) -> Option<f64> {
+    let metrics = get(server.address, "/metrics");
+    let line = metrics.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?.to_owned();
+    Some(line.parse().unwrap())
+}
+
+#[test]
+fn the_file_is_measured() {
+    let server = Server::serving("1\n22\n3");
+    assert_eq!(sample(&server, "echo_file_length_bytes"), Some(5.0));
+    assert!(sample(&server, "echo_newest_line_age_seconds").unwrap() < 60.0);
+    server.replace("9\n");
+    assert_eq!(sample(&server, "echo_file_length_bytes"), Some(2.0));
+    assert_eq!(sample(&server, "echo_generation_changes_total"), Some(1.0));
+    fs::remove_file(server.file()).unwrap();
+    assert_eq!(sample(&server, "echo_file_length_bytes"), None);
+    assert_eq!(sample(&server, "echo_newest_line_age_seconds"), None);
+}
+
+#[test]
+fn what_was_served_is_counted() {
+    let server = Server::serving("1\n22\n");
+    for (path, headers) in [("/data", &[][..]), ("/data", &["Range: bytes=2-4"]), ("/data?offset=-1", &[])] {
+        request(server.address, "GET", path, headers);
+    }
+    request(server.address, "HEAD", "/data", &[]);
+    assert_eq!(sample(&server, "echo_served_bytes_total"), Some(13.0));
+    assert_eq!(sample(&server, "echo_served_lines_total"), Some(5.0));
+}
+
+#[test]
+fn requests_are_counted_by_what_clients_cannot_invent() {
+    let server = Server::serving("1\n");
+    get(server.address, "/data");
+    get(server.address, "/data?offset=-1");
+    get(server.address, "/one");
+    get(server.address, "/another");
+    request(server.address, "BREW", "/data", &[]);
+    let count = |labels: &str| sample(&server, &format!("echo_http_requests_total{{{labels}}}"));
+    assert_eq!(count(r#"route="/data",method="GET",code="200""#), Some(2.0));
+    assert_eq!(count(r#"route="other",method="GET",code="404""#), Some(2.0));
+    assert_eq!(count(r#"route="/data",method="other",code="405""#), Some(1.0));
+    let all = sample(&server, "echo_http_request_duration_seconds_count").unwrap();
+    assert_eq!(sample(&server, "echo_http_request_duration_seconds_bucket{le=\"+Inf\"}"), Some(all + 1.0));
+}
+
+#[test]
+fn every_family_has_a_help_and_a_type() {
+    let server = Server::serving("1\n");
+    get(server.address, "/data");
+    let answer = get(server.address, "/metrics");
+    assert_eq!(answer.the("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    for line in answer.text().lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+        for comment in ["HELP", "TYPE"] {
+            assert!(answer.text().contains(&format!("# {comment} {family} ")), "{family} has no {comment}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+# The generator alone. It appends to /tmp/out/data.
+#
+#   docker build -t appcoup/generator -f generator.Dockerfile .
+#   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD":/tmp/out appcoup/generator
+#
+# The stages above the last "FROM" are the same in all three Dockerfiles, so that each is built once for all of them.
+
+FROM rust:1.95-slim-bookworm AS dependencies
+WORKDIR /build
+# Static, because the image holds no library. Relocations are packed where the linker can, which saves 1 %. A target is
+# named, though it is the machine's own, or cargo would apply the flags to procedural macros too, which can't be static.
+ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
+    CARGO_BUILD_TARGET=host-tuple
+COPY Cargo.toml Cargo.lock ./
+COPY generator/Cargo.toml generator/
+COPY echo/Cargo.toml echo/
+# Empty programs: this layer holds the compiled dependencies of both, and outlives every change of their sources.
+RUN mkdir generator/src echo/src \
+    && echo 'fn main() {}' >generator/src/main.rs \
+    && echo 'fn main() {}' >echo/src/main.rs \
+    && cargo build --release --locked -p generator \
+    && cargo build --release --locked -p echo
+
+FROM dependencies AS generator
+COPY generator/src generator/src
+# touch: cargo goes by the times of files, and these may be older than the empty program that it has just compiled.
+RUN touch generator/src/main.rs && cargo build --release --locked -p generator
+# Any user may write to the folder, whatever --user says; a new named volume takes its mode over.
+RUN mkdir -p /image/tmp/out \
+    && chmod 1777 /image/tmp && chmod 0777 /image/tmp/out \
+    && cp target/*/release/generator /image/
+
+FROM scratch
+COPY --from=generator /image/ /
+WORKDIR /tmp/out
+VOLUME /tmp/out
+USER 65532:0
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=5s --start-period=10s --retries=3 CMD ["/generator", "check"]
+ENTRYPOINT ["/generator"]
+
+ARG VERSION=""
+ARG REVISION=""
+ARG SOURCE=""
+LABEL org.opencontainers.image.title="appcoup/generator" \
+      org.opencontainers.image.description="Appends a random number to a file at every interval" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.source="$SOURCE"

@@ -1,0 +1,95 @@
+//! Files that may grow only so far.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::process::{Folder, wait_until};
+
+#[test]
+fn a_full_file_is_renamed_and_the_next_begins_with_the_first_line() {
+    let folder = Folder::new();
+    folder.run("--seed 42 --interval 0s --count 10").succeeded();
+    let (full, inode, max) = (folder.read("data"), folder.inode("data"), folder.size("data"));
+
+    folder.run(&format!("--seed 42 --interval 1ms --count 10 --max-size {max}")).succeeded();
+    assert_eq!(folder.inode("data.1"), inode);
+    assert_eq!(folder.read("data.1"), full);
+    // Ten lines again, to the last byte: a file may be as long as --max-size, and no longer.
+    assert_eq!(folder.read("data"), full);
+
+    folder.run(&format!("--seed 42 --interval 0s --count 1 --max-size {max}")).succeeded();
+    assert_eq!((folder.right_lines("data.1"), folder.right_lines("data")), (10, 1));
+}
+
+#[test]
+fn a_file_rotates_before_the_line_that_would_not_fit() {
+    let folder = Folder::new();
+    folder.run("--seed 42 --interval 0s --count 10").succeeded();
+    let max = folder.size("data") + 1;
+    folder.run(&format!("--seed 42 --interval 0s --count 1 --max-size {max}")).succeeded();
+    assert_eq!((folder.right_lines("data.1"), folder.right_lines("data")), (10, 1));
+}
+
+#[test]
+fn a_file_that_is_too_long_already_is_rotated_first() {
+    let folder = Folder::new();
+    folder.run("--seed 42 --interval 0s --count 1000").succeeded();
+    folder.run("--seed 42 --interval 0s --count 1 --max-size 100").succeeded();
+    assert_eq!((folder.right_lines("data.1"), folder.right_lines("data")), (1000, 1));
+}
+
+#[test]
+fn it_rotates_at_an_interval_too() {
+    let folder = Folder::new();
+    folder.run("--seed 42 --interval 1ms --count 60 --max-size 50").succeeded();
+    assert!(folder.size("data") <= 50 && folder.size("data.1") <= 50);
+    assert!(folder.right_lines("data") > 0);
+    // One more line of at most 6 bytes would have been too long.
+    assert!(folder.right_lines("data.1") > 0 && folder.size("data.1") > 44);
+}
+
+#[test]
+fn at_every_instant_a_file_has_the_name_and_none_is_too_long() {
+    let folder = Folder::new();
+    let mut generator = folder.start("--seed 42 --interval 0s --count 50000 --max-size 100 --log-level off");
+    wait_until("the file is there", || folder.path("data").exists());
+    let mut inodes = HashSet::new();
+    while generator.is_running() {
+        for _ in 0..100 {
+            let data = fs::metadata(folder.path("data")).expect("a file has the name");
+            assert!(data.len() <= 100, "{} bytes", data.len());
+            inodes.insert(data.ino());
+        }
+    }
+    generator.wait().succeeded();
+    assert!(inodes.len() > 1, "no rotation was seen");
+    assert!(folder.size("data.1") <= 100);
+    folder.right_lines("data");
+    folder.right_lines("data.1");
+}
+
+#[test]
+fn what_an_interrupted_rotation_left_is_overwritten() {
+    let folder = Folder::new();
+    folder.run("--seed 42 --interval 0s --count 10").succeeded();
+    folder.write("data.new", "left behind\n");
+    fs::hard_link(folder.path("data"), folder.path("data.1")).unwrap();
+    folder.run("--seed 42 --interval 0s --count 3 --max-size 20").succeeded();
+    assert_eq!(folder.right_lines("data.1"), 10);
+    assert_eq!(folder.right_lines("data"), 3);
+    assert!(!folder.path("data.new").exists());
+}
+
+#[test]
+fn a_rotation_that_fails_is_tried_again_and_no_file_grows_too_long() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path("data.1")).unwrap();
+    let mut generator = folder.start("--seed 42 --interval 1ms --count 60 --max-size 50");
+    wait_until("it cannot rotate", || generator.logged("cannot rotate data") == 1);
+    assert!(folder.size("data") <= 50);
+    fs::remove_dir(folder.path("data.1")).unwrap();
+    generator.wait().succeeded();
+    assert_eq!((generator.logged("retrying"), generator.logged("appending again")), (1, 1));
+    assert!(folder.right_lines("data") > 0 && folder.right_lines("data.1") > 0);
+}
