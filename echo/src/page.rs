@@ -31,7 +31,7 @@ const RESERVED: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// How many lines the page holds when it is sent, at most.
-const LAST_LINES: usize = 20;
+const LAST_LINES: usize = 24;
 /// How many bytes of the file these lines are, at most.
 const LAST_BYTES: u64 = 4096;
 
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn the_last_lines_are_few_and_whole() {
         let lines: String = (1..=100).map(|line| format!("{line}\n")).collect();
-        let last: String = (81..=100).map(|line| format!("{line}\n")).collect();
+        let last: String = (77..=100).map(|line| format!("{line}\n")).collect();
         assert_eq!(last_lines_of(&lines, true), last);
         assert_eq!(last_lines_of(&last, true), last);
         assert_eq!(last_lines_of("st of a line\n1\n2\n", false), "1\n2\n");

@@ -5,7 +5,7 @@ const TAIL = 65536; // bytes of the file's end that are asked for
 const SHOWN = 120; // numbers in the plot, the width of its viewBox
 const BARS = 32; // in the distribution, the width of its viewBox
 const NUMBERS = 32768; // that a line can hold: 0 to 32767
-const LINES = 20; // that are shown as text
+const LINES = 24; // that are shown as text
 const LONGEST = 1000; // characters of a line that are shown
 const GAPS = 9; // between lines, of which the median is what is usual
 const WINDOW = 30; // whole seconds over which the rate is taken
@@ -246,13 +246,14 @@ function drawDistribution() {
   const total = counts.reduce((sum, n) => sum + n, 0);
   const expected = total / BARS;
   const band = 2 * Math.sqrt(expected * (1 - 1 / BARS)); // two standard deviations, which hold 19 of 20
-  const top = Math.max(1, expected + 2 * band, ...counts);
+  const top = Math.ceil(Math.max(1, expected + 2 * band, ...counts));
   const y = (n) => (100 - n / top * 100).toFixed(2);
   $('bars').setAttribute('d', counts.map((n, i) => `M${i + 0.1} 100V${y(n)}h.8V100z`).join(''));
-  $('band').setAttribute('d', `M0 ${y(expected + band)}H${BARS}V${y(Math.max(0, expected - band))}H0z`);
+  const isEnough = total >= 5 * BARS; // for the band and the test, by the usual rule
+  $('band').setAttribute('d', isEnough ? `M0 ${y(expected + band)}H${BARS}V${y(Math.max(0, expected - band))}H0z` : '');
   $('expected').setAttribute('d', `M0 ${y(expected)}H${BARS}`);
-  set('top', exactly(Math.round(top)));
-  set('distribution-text', total < 5 * BARS ? `${exactly(total)} numbers: too few to judge.`
+  set('top', exactly(top));
+  set('distribution-text', !isEnough ? `${exactly(total)} numbers: too few to judge.`
     : `${exactly(total)} numbers. Dashed: ${exactly(Math.round(expected))} a bar, if all are equally likely; `
     + `19 of 20 bars should end in the band. ${judge(expected)}`);
 }

@@ -14,6 +14,7 @@ mod log;
 mod metrics;
 mod model;
 mod options;
+mod page;
 mod proc;
 mod process;
 mod range;
