@@ -162,6 +162,6 @@ export class Visit {
   }
 }
 
-export function generate(file) {
-  return spawn(join(process.env.PROGRAMS, 'generator'), ['--file', file, '--interval', '100ms'], { stdio: 'ignore' });
+export function generate(file, interval = '100ms') {
+  return spawn(join(process.env.PROGRAMS, 'generator'), ['--file', file, '--interval', interval], { stdio: 'ignore' });
 }
