@@ -138,6 +138,11 @@ export class Visit {
     }
   }
 
+  // Waits until the page follows the file. On a slow machine that may have grown stale meanwhile.
+  isConnected() {
+    return this.shows('word', /^(Live|Stale)$/);
+  }
+
   // How many dots the plot has.
   dots() {
     return this.page.locator('#dots').evaluate((path) => (path.getAttribute('d') ?? '').split('M').length - 1);

@@ -20,7 +20,7 @@ const random = (n) => Array.from({ length: n }, () => String(Math.floor(Math.ran
 // --- Numbers
 
 test('numbers appear as they are written, and the plot grows', { lines: count(1, 5) }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   await visit.shows('newest', '5');
   assert.equal(await visit.dots(), 5);
   for (const number of count(6, 12)) {
@@ -49,7 +49,7 @@ test('numbers of the generator appear', { lines: null }, async ({ visit, echo })
 });
 
 test('the dots are where the numbers are', { lines: ['0', '32767', '16384'] }, async ({ visit }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   assert.deepEqual((await visit.plotted()).map(Math.round), [0, 32767, 16384].map((n) => Math.round(Math.round(n / 32.767) * 32.767)));
 });
 
@@ -63,7 +63,7 @@ test('numbers that are equally likely are judged so, and others not', { lines: r
 });
 
 test('an age tells how long the newest line has been there', { lines: ['1'], clock: true }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   await visit.page.clock.fastForward('00:45');
   await visit.shows('age', /^4[5-9] s ago$/);
   await visit.shows('word', 'Stale');
@@ -77,7 +77,7 @@ test('an age tells how long the newest line has been there', { lines: ['1'], clo
 // --- Other text
 
 test('other text shows as its last lines', { lines: ['<b>bold</b> & "quoted"', 'Käse', '', '12'], file: 'app.log' }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   assert.equal(await visit.text('lines'), '<b>bold</b> & "quoted"\nKäse\n\n12\n');
   for (const id of ['number', 'series', 'distribution']) assert(await visit.page.locator(`#${id}`).isHidden(), id);
   echo.append(...count(1, 30).map((n) => `line ${n}`));
@@ -95,7 +95,7 @@ test('a file name can hold anything', { lines: ['1'], file: '<b> "x" %41 ü?#&.t
 });
 
 test('a line without end takes bounded memory', { lines: ['x'.repeat(300_000)] }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   assert.equal((await visit.text('lines')).length, 1001);
   echo.append('y'.repeat(300_000));
   await visit.shows('lines', /\ny{1000}\n$/);
@@ -104,12 +104,12 @@ test('a line without end takes bounded memory', { lines: ['x'.repeat(300_000)] }
 // --- What may happen to the server
 
 test('a restart is survived without a line lost or doubled', { lines: count(1, 100), complaints: UNREACHABLE }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   await echo.kill();
   await visit.shows('word', 'Reconnecting');
   echo.append(...count(101, 110));
   await echo.start();
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   await visit.shows('newest', '110');
   echo.append('111');
   await visit.shows('newest', '111');
@@ -120,20 +120,20 @@ test('a restart is survived without a line lost or doubled', { lines: count(1, 1
 });
 
 test('a restart after which the file is another one is survived', { lines: count(1, 100), complaints: UNREACHABLE }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   await echo.kill();
   echo.replace(...count(201, 230));
   await visit.shows('word', 'Reconnecting');
   await echo.start();
   await visit.shows('newest', '230'); // by way of a 410, after which an EventSource gives up
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   assert.equal(await visit.dots(), 30);
   echo.append('231');
   await visit.shows('newest', '231');
 });
 
 test('a restart after which there is no file is survived', { lines: count(1, 100), complaints: UNREACHABLE }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   await echo.kill();
   unlinkSync(echo.file);
   await echo.start();
@@ -145,7 +145,7 @@ test('a restart after which there is no file is survived', { lines: count(1, 100
 });
 
 test('a server without room for more readers is asked again', { lines: ['1'], options: ['--max-live', '1'], complaints: UNREACHABLE }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   await echo.kill();
   await visit.context.setOffline(true); // until another reader has taken the only place
   await echo.start('--max-live', '1');
@@ -157,12 +157,12 @@ test('a server without room for more readers is asked again', { lines: ['1'], op
   await visit.shows('newest', '2'); // nothing is live, but it reads on whenever it tries
   await visit.shows('word', 'Reconnecting');
   other.destroy();
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   assert.equal(await visit.text('new'), '1');
 });
 
 test('a server that hangs is noticed', { lines: ['1'], clock: true, complaints: UNREACHABLE }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   echo.signal('SIGSTOP');
   await visit.page.clock.fastForward('01:30');
   await visit.shows('word', 'Reconnecting');
@@ -192,7 +192,7 @@ test('a file that is empty gets its first lines', { lines: null }, async ({ visi
 });
 
 test('a file that is emptied begins anew', { lines: count(1, 50) }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   truncateSync(echo.file);
   await visit.shows('word', 'Waiting');
   await visit.shows('newest', '–');
@@ -204,7 +204,7 @@ test('a file that is emptied begins anew', { lines: count(1, 50) }, async ({ vis
 });
 
 test('a file that is replaced begins anew', { lines: count(1, 50) }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   const generation = await visit.text('generation');
   echo.replace(...count(201, 210));
   await visit.shows('lines', text(count(201, 210)));
@@ -217,7 +217,7 @@ test('a file that is replaced begins anew', { lines: count(1, 50) }, async ({ vi
 // --- Much of it
 
 test('of a file of 100 MB the end is asked for', { lines: random(100_000), times: 180 }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   assert.equal(await visit.dots(), 120);
   await visit.shows('count', /^about 1[78]([.]\d)? million$/);
   assert.match(await visit.text('size'), /^10\d\.\d MB$/);
@@ -233,7 +233,7 @@ test('millions of lines leave no more memory behind than a few', { lines: random
     const { nodes } = await visit.network.send('Memory.getDOMCounters');
     return { heap: usedSize, nodes };
   };
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   const before = await used();
   for (let batch = 1; batch <= 4; batch++) {
     const lines = random(500_000);
@@ -269,7 +269,7 @@ test('without JavaScript there are the last lines and links', { lines: [...count
 for (const [name, context] of Object.entries({ 'a wide light window': {}, 'a dark window': { colorScheme: 'dark' }, 'a phone': PHONE, 'a dark phone': { ...PHONE, colorScheme: 'dark' } })) {
   for (const [kind, lines] of Object.entries({ numbers: random(500), text: ['a log', 'x'.repeat(2000)] })) {
     test(`${kind} in ${name}: nothing overflows, and axe finds nothing`, { lines, context }, async ({ visit }) => {
-      await visit.shows('word', 'Live');
+      await visit.isConnected();
       const { scrolled, width, isDark, moving } = await visit.page.evaluate(() => ({
         scrolled: document.documentElement.scrollWidth,
         width: document.documentElement.clientWidth,
@@ -285,13 +285,13 @@ for (const [name, context] of Object.entries({ 'a wide light window': {}, 'a dar
 }
 
 test('the plots say in words what they show', { lines: random(500) }, async ({ visit }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   await visit.page.getByRole('img', { name: /^As they come The last 120, the newest at the right: from .* to .*, on average / }).waitFor();
   await visit.page.getByRole('img', { name: /^How they are distributed 500 numbers\. .*χ² is / }).waitFor();
 });
 
 test('a break of a moment is not worth a word', { lines: ['1'], clock: true, complaints: UNREACHABLE }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   await visit.page.clock.pauseAt(Date.now() + 2000); // however long the restart takes
   const back = visit.event('control');
   await echo.kill();
@@ -301,7 +301,7 @@ test('a break of a moment is not worth a word', { lines: ['1'], clock: true, com
 });
 
 test('what is announced is the state, and only when it changes', { lines: ['1'], complaints: UNREACHABLE }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   assert.equal(await visit.page.locator('[aria-live], [role=alert], [role=log], [role=status]').count(), 1);
   await visit.page.evaluate(() => {
     window.announced = [];
@@ -319,7 +319,7 @@ test('what is announced is the state, and only when it changes', { lines: ['1'],
 });
 
 test('by keyboard it can be paused', { lines: ['1'] }, async ({ visit, echo }) => {
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   await visit.page.keyboard.press('Tab');
   assert.equal(await visit.page.evaluate(() => document.activeElement.id), 'pause');
   await visit.page.keyboard.press('Enter');
@@ -336,7 +336,7 @@ test('by keyboard it can be paused', { lines: ['1'] }, async ({ visit, echo }) =
 test('below a path that a proxy gives it, the page works the same', { lines: ['1'] }, async ({ visit, echo }) => {
   await visit.page.route('**/some/where/**', (route) => route.continue({ url: route.request().url().replace('/some/where/', '/') }));
   await visit.open(`${echo.url}some/where/`);
-  await visit.shows('word', 'Live');
+  await visit.isConnected();
   echo.append('2');
   await visit.shows('newest', '2');
 });
