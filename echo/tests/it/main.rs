@@ -16,6 +16,7 @@ mod mirror;
 mod mirror_model;
 mod model;
 mod options;
+mod page;
 mod proc;
 mod process;
 mod range;
