@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::http::header::{CONNECTION, HOST};
-use axum::http::uri::Scheme;
-use axum::http::{Request, StatusCode, Uri};
+use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+use crate::url::Url;
 
 /// How long the answer may take: less than the five seconds that probes are commonly given, so that the reason is seen.
 const TIMEOUT: Duration = Duration::from_secs(4);
@@ -45,21 +46,15 @@ pub async fn check(url: &str) -> anyhow::Result<()> {
 }
 
 async fn get(url: &str) -> anyhow::Result<(StatusCode, String)> {
-    let url = url.parse().ok().filter(|url: &Uri| url.scheme() == Some(&Scheme::HTTP));
-    let url = url.context("a URL that begins with http:// is expected")?;
-    let authority = url.authority().context("the URL names no host")?;
-    let host = authority.host();
-    let port = match authority.as_str().split_once(host).map_or("", |(_, rest)| rest) {
-        "" => 80,
-        rest => rest.trim_start_matches(':').parse().with_context(|| format!("{rest} is no port"))?,
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, port)).await?;
+    let url: Url = url.parse().map_err(anyhow::Error::msg)?;
+    if url.is_https {
+        bail!("a URL that begins with http:// is expected");
+    }
+    let stream = TcpStream::connect((&*url.host, url.port)).await?;
     let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
 
-    let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path).header(HOST, authority.as_str()).header(CONNECTION, "close");
+    let request = Request::get(&url.target).header(HOST, &url.authority).header(CONNECTION, "close");
     let answer = client.send_request(request.body(Empty::<Bytes>::new())?).await?;
     let status = answer.status();
     let body = match Limited::new(answer.into_body(), LONGEST_REASON).collect().await {

@@ -27,15 +27,25 @@ impl Generation {
     /// The generation of the file with this inode number, birth time (where the file system tells one) and first line,
     /// of which at most [`FIRST_LINE`] bytes are looked at.
     pub fn new(inode: u64, born: Option<SystemTime>, first_line: &[u8]) -> Self {
-        let first_line = &first_line[..first_line.len().min(FIRST_LINE)];
         let born = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok()).map_or(0, |born| born.as_nanos());
         // SipHash with its default key is the same in every build, unlike the hasher of the standard library.
         let mut hasher = SipHasher24::new();
         hasher.write(&inode.to_le_bytes());
         hasher.write(&born.to_le_bytes());
-        hasher.write(first_line);
+        hasher.write(beginning(first_line));
         Self(hasher.finish().max(1))
     }
+
+    /// The generation of the mirror of a server that announces none: all mirrors of one file agree on it.
+    pub fn of_line(first_line: &[u8]) -> Self {
+        let mut hasher = SipHasher24::new();
+        hasher.write(beginning(first_line));
+        Self(hasher.finish().max(1))
+    }
+}
+
+fn beginning(first_line: &[u8]) -> &[u8] {
+    &first_line[..first_line.len().min(FIRST_LINE)]
 }
 
 impl fmt::Display for Generation {
@@ -69,6 +79,7 @@ mod tests {
         let born = UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
         assert_eq!(Generation::new(42, Some(born), b"17\n").to_string(), "6f217ffce0ecb4bd");
         assert_eq!(Generation::new(42, None, b"17\n").to_string(), "f56676586f551aad");
+        assert_eq!(Generation::of_line(b"17\n").to_string(), "3e6813c715e33b28");
         assert_eq!(Generation::NONE.to_string(), "0");
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::snapshot::Snapshot;
@@ -19,12 +19,18 @@ pub struct Growth {
     /// The latest snapshot, or none while there is no file.
     latest: watch::Sender<Option<Arc<Snapshot>>>,
     is_watching: Mutex<bool>,
+    hastened: Notify,
 }
 
 impl Growth {
     /// A watcher of `source`.
     pub fn new(source: Arc<Source>) -> Arc<Self> {
-        Arc::new(Self { source, latest: watch::Sender::new(None), is_watching: Mutex::new(false) })
+        Arc::new(Self {
+            source,
+            latest: watch::Sender::new(None),
+            is_watching: Mutex::new(false),
+            hastened: Notify::new(),
+        })
     }
 
     /// Subscribes to every change from now on, and keeps the watcher awake as long as the receiver lives.
@@ -38,11 +44,19 @@ impl Growth {
         receiver
     }
 
+    /// Looks at the file at once, if anybody waits for it: whoever has written it knows better than to wait for the next look.
+    pub fn hasten(&self) {
+        self.hastened.notify_one();
+    }
+
     async fn watch(self: Arc<Self>) {
         let mut ticks = interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.hastened.notified() => {}
+            }
             let mut is_watching = self.is_watching.lock().unwrap_or_else(PoisonError::into_inner);
             if self.latest.is_closed() {
                 *is_watching = false;

@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::progress::Progress;
 use crate::server::Stage;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -18,6 +19,8 @@ use crate::source::Source;
 pub struct Readiness {
     /// The served file.
     pub source: Arc<Source>,
+    /// How far the mirror is, if this is one.
+    pub progress: Option<Arc<Progress>>,
     /// How old the newest line may be.
     pub fresh_within: Option<Duration>,
     /// Whether the server is on its way out.
@@ -33,10 +36,14 @@ pub async fn healthz() -> impl IntoResponse {
 /// Says whether clients should be sent here, and why not.
 pub async fn readyz(State(readiness): State<Arc<Readiness>>) -> impl IntoResponse {
     let snapshot = readiness.source.snapshot();
+    let lag = readiness.progress.as_deref().map(Progress::lag);
     let age = snapshot.as_deref().ok().and_then(age_of_newest_line);
     let reason = match &snapshot {
         _ if *readiness.stage.borrow() != Stage::Serving => Some("the server is stopping".to_owned()),
         Err(error) => Some(format!("the file can't be served: {error}")),
+        Ok(_) if lag.as_ref().is_some_and(|lag| !lag.has_arrived) => {
+            Some("the mirror has not caught up with its upstream yet".to_owned())
+        }
         Ok(_) => readiness.stale(age),
     };
     let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -47,7 +54,9 @@ pub async fn readyz(State(readiness): State<Arc<Readiness>>) -> impl IntoRespons
         "length": snapshot.as_ref().map(|snapshot| snapshot.length),
         "age_seconds": age.map(|age| age.as_secs_f64()),
         "generation": snapshot.as_ref().map(|snapshot| snapshot.generation.to_string()),
-        "upstream_lag_seconds": null,
+        "upstream_lag_seconds": lag.as_ref().map(|lag| lag.time.as_secs_f64()),
+        "upstream_lag_bytes": lag.as_ref().map(|lag| lag.bytes),
+        "upstream_trouble": lag.and_then(|lag| lag.trouble),
     });
     (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], format!("{body}\n"))
 }

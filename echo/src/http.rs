@@ -14,14 +14,22 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
+use crate::bearer::{self, Demand};
 use crate::data::{self, Data};
 use crate::health::{Readiness, healthz, readyz};
 use crate::metrics::{Sources, count, metrics};
 use crate::page::{self, Page};
 use crate::server::Stage;
 
-/// Everything that is served.
-pub fn app(data: Data, readiness: Readiness, page: Page, figures: Sources, stage: watch::Receiver<Stage>) -> Router {
+/// Everything that is served, to those who meet the `demand` if there is one.
+pub fn app(
+    data: Data,
+    readiness: Readiness,
+    page: Page,
+    figures: Sources,
+    demand: Option<Demand>,
+    stage: watch::Receiver<Stage>,
+) -> Router {
     let requests = (Arc::clone(&figures.requests), data.path());
     let (page, source) = (Arc::new(page), Arc::clone(&figures.source));
     let close_while_draining = SetResponseHeaderLayer::overriding(CONNECTION, move |_: &Response| {
@@ -33,14 +41,19 @@ pub fn app(data: Data, readiness: Readiness, page: Page, figures: Sources, stage
         .on_response(DefaultOnResponse::new().level(Level::DEBUG))
         .on_eos(())
         .on_failure(());
-    Router::new()
+    let routes = Router::new()
         .route("/", get(async move || page.respond(source.snapshot().ok().as_deref())))
         .merge(page::assets())
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz).with_state(Arc::new(readiness)))
         .route("/metrics", get(metrics).with_state(Arc::new(figures)))
         .method_not_allowed_fallback(async || sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ))
-        .fallback_service(axum::routing::any(data::respond).with_state(Arc::new(data)))
+        .fallback_service(axum::routing::any(data::respond).with_state(Arc::new(data)));
+    let guarded = match demand {
+        Some(demand) => routes.layer(from_fn_with_state(Arc::new(demand), bearer::require)),
+        None => routes,
+    };
+    guarded
         .layer(from_fn(require_host))
         .layer(SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .layer(close_while_draining)

@@ -26,7 +26,8 @@ use crate::server::Stage;
 use crate::snapshot::Snapshot;
 use crate::sse;
 
-const UP_TO_DATE: HeaderName = HeaderName::from_static("stream-up-to-date");
+/// The header that says that an answer reaches the end of what is there.
+pub const UP_TO_DATE: HeaderName = HeaderName::from_static("stream-up-to-date");
 const CURSOR: HeaderName = HeaderName::from_static("stream-cursor");
 /// Keeps nginx, and what follows its example, from holding a stream back.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

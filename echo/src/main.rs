@@ -1,20 +1,27 @@
 //! `echo` serves one growing file over HTTP. See `ARCHITECTURE.md` for the path of a number.
 
+mod access;
+mod answer;
+mod bearer;
 mod body;
 mod check;
 mod conditional;
 mod connections;
+mod copy;
 mod data;
 mod follow;
 mod generation;
 mod growth;
 mod health;
 mod http;
+mod identity;
 mod live;
 mod log;
 mod metrics;
+mod mirror;
 mod offset;
 mod page;
+mod progress;
 mod query;
 mod range;
 mod server;
@@ -23,6 +30,8 @@ mod snapshot;
 mod source;
 mod sse;
 mod supervise;
+mod upstream;
+mod url;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -38,17 +47,23 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use bearer::Demand;
 use connections::Connections;
 use data::Data;
 use growth::Growth;
 use health::Readiness;
+use identity::{Announced, Identity};
 use live::Live;
 use log::Log;
 use metrics::{Served, Sources};
+use mirror::Mirror;
 use page::Page;
+use progress::Progress;
 use server::Stage;
 use signal::Stop;
 use source::Source;
+use upstream::Upstream;
+use url::Url;
 
 /// Serves one growing file over HTTP, under its own name: whole lines only, as fresh as the file.
 ///
@@ -110,6 +125,25 @@ struct Options {
 
     #[command(flatten)]
     listen: Listen,
+
+    /// Keep the file a copy of the one at this URL, such as `http://numbers:8000/data`, and serve that
+    ///
+    /// Another echo is followed live; of any other server the end of the file is asked for every second, by Range. What is
+    /// here is served on while the upstream is away.
+    #[arg(long, env = "ECHO_UPSTREAM", value_name = "URL")]
+    upstream: Option<Url>,
+
+    /// Trust the certificates in this PEM file in place of the public authorities
+    #[arg(long, env = "ECHO_UPSTREAM_CA", value_name = "FILE", requires = "upstream")]
+    upstream_ca: Option<PathBuf>,
+
+    /// Send the token in this file to the upstream; it is read anew for every connection
+    #[arg(long, env = "ECHO_UPSTREAM_TOKEN_FILE", value_name = "FILE", requires = "upstream")]
+    upstream_token_file: Option<PathBuf>,
+
+    /// Demand the token in this file from all clients but probes: `Authorization: Bearer TOKEN`
+    #[arg(long, env = "ECHO_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
 
     /// Be ready only while the newest line is not older than this, such as 10s
     #[arg(long, env = "ECHO_FRESH_WITHIN", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
@@ -189,23 +223,45 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
     let mut stop = Stop::listen().context("cannot catch signals")?;
     refuse_what_can_never_be_served(&options.file)?;
     let limit = connection_limit(options.max_connections as usize)?;
-    let source = Arc::new(Source::new(options.file.clone()));
+    let announced = Arc::new(Announced::default());
+    let identity = match options.upstream {
+        Some(_) => Identity::Announced(Arc::clone(&announced)),
+        None => Identity::Own,
+    };
+    let source = Arc::new(Source::new(options.file.clone(), identity));
     let stage = watch::Sender::new(Stage::Serving);
     let served = Arc::new(Served::default());
     let growth = Growth::new(Arc::clone(&source));
-    let live = Arc::new(Live::new(growth, stage.subscribe(), options.max_live as usize, Arc::clone(&served)));
+    let live =
+        Arc::new(Live::new(Arc::clone(&growth), stage.subscribe(), options.max_live as usize, Arc::clone(&served)));
     let data = Data::new(Arc::clone(&source), Arc::clone(&live), Arc::clone(&served))?;
+    let demand = options.token_file.map(Demand::new).transpose()?;
+    let progress = options.upstream.as_ref().map(|_| Arc::new(Progress::new()));
+    let mirror = match (options.upstream, &progress) {
+        (Some(url), Some(progress)) => {
+            let upstream = Upstream { url, ca: options.upstream_ca, token_file: options.upstream_token_file };
+            Some(Mirror::new(upstream, options.file.clone(), announced, growth, Arc::clone(progress))?)
+        }
+        _ => None,
+    };
     let connections = Connections::new(limit);
     let listener = server::bind(options.listen.listen).await?;
     info!("listening on http://{}", listener.local_addr().context("a socket without an address")?);
     // Looked at once now, so that the log says whether the file is there.
     let _ = source.snapshot();
+    if let Some(mirror) = mirror {
+        mirror.spawn()?;
+    }
 
-    let readiness =
-        Readiness { source: Arc::clone(&source), fresh_within: options.fresh_within, stage: stage.subscribe() };
+    let readiness = Readiness {
+        source: Arc::clone(&source),
+        progress: progress.clone(),
+        fresh_within: options.fresh_within,
+        stage: stage.subscribe(),
+    };
     let requests = Arc::default();
-    let figures = Sources { source, served, live, connections: Arc::clone(&connections), requests };
-    let app = http::app(data, readiness, Page::new(&options.file), figures, stage.subscribe());
+    let figures = Sources { source, served, progress, live, connections: Arc::clone(&connections), requests };
+    let app = http::app(data, readiness, Page::new(&options.file), figures, demand, stage.subscribe());
     let mut serving = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
 
     let signal = tokio::select! {
@@ -232,10 +288,7 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
 
 /// A folder that is not there, or a folder in the file's place, is a mistake; a file that is not there may still come.
 fn refuse_what_can_never_be_served(file: &Path) -> anyhow::Result<()> {
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = access::folder_of(file);
     if !std::fs::metadata(folder).with_context(|| format!("cannot look into the folder {}", folder.display()))?.is_dir()
     {
         bail!("{} is not a folder", folder.display());

@@ -16,6 +16,7 @@ use crate::connections::Connections;
 use crate::health::age_of_newest_line;
 use crate::live::Live;
 use crate::page;
+use crate::progress::Progress;
 use crate::source::Source;
 
 /// The upper bounds of the histogram of durations, in seconds.
@@ -113,6 +114,8 @@ pub struct Sources {
     pub source: Arc<Source>,
     /// What was read of it.
     pub served: Arc<Served>,
+    /// How far the mirror is, if this is one.
+    pub progress: Option<Arc<Progress>>,
     /// Who follows it.
     pub live: Arc<Live>,
     /// Who is connected.
@@ -169,6 +172,20 @@ impl Sources {
         let age = snapshot.as_deref().and_then(age_of_newest_line);
         let age: Vec<_> = age.iter().map(|age| (String::new(), age.as_secs_f64().to_string())).collect();
         family("echo_newest_line_age_seconds", "gauge", "Time since the file was last written.", &age);
+        if let Some(progress) = &self.progress {
+            let lag = progress.lag();
+            let name = |name: &str| format!("echo_upstream_{name}");
+            let up = u8::from(lag.trouble.is_none()).to_string();
+            family(&name("up"), "gauge", "Whether the upstream answers as it should.", &one(up));
+            let behind = lag.time.as_secs_f64().to_string();
+            family(&name("lag_seconds"), "gauge", "Time since all that the upstream has was here.", &one(behind));
+            let missing = lag.bytes.to_string();
+            family(&name("lag_bytes"), "gauge", "Bytes that the upstream has and that are not here.", &one(missing));
+            let received = lag.received.to_string();
+            family(&name("received_bytes_total"), "counter", "Bytes received from the upstream.", &one(received));
+            let failures = lag.failures.to_string();
+            family(&name("failures_total"), "counter", "Attempts to follow the upstream that failed.", &one(failures));
+        }
         self.requests.write(&mut text);
         text
     }

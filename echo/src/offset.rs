@@ -16,6 +16,15 @@ pub fn token(generation: Generation, position: u64) -> String {
     format!("{generation}_{position:020}")
 }
 
+/// Takes a token apart; `None` if it is malformed.
+pub fn parse_token(text: &str) -> Option<(Generation, u64)> {
+    let (generation, position) = text.split_once('_')?;
+    if position.len() != DIGITS || !position.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some((generation.parse().ok()?, position.parse().ok()?))
+}
+
 /// A place that a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offset {
@@ -44,14 +53,9 @@ impl Offset {
             "now" => return Some(Self::Now),
             _ => {}
         }
-        let (generation, position) = text.split_once('_')?;
-        let generation = generation.parse().ok()?;
-        if position.len() != DIGITS || !position.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        match position.parse().ok()? {
-            0 => Some(Self::Start),
-            position => Some(Self::At { generation, position }),
+        match parse_token(text)? {
+            (_, 0) => Some(Self::Start),
+            (generation, position) => Some(Self::At { generation, position }),
         }
     }
 

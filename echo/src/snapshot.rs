@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
 
-use crate::generation::{FIRST_LINE, Generation};
+use crate::generation::Generation;
+use crate::identity::Identity;
 
 /// How much is read at a time while the last newline is looked for, in bytes.
 const CHUNK: u64 = 4096;
@@ -20,6 +21,7 @@ const ATTEMPTS: u32 = 10;
 #[derive(Debug)]
 pub struct Snapshot {
     file: Arc<File>,
+    identity: Identity,
     /// What the file system said when the snapshot was taken.
     pub stamp: Stamp,
     /// The number of bytes up to and including the last newline.
@@ -71,15 +73,15 @@ fn time(seconds: i64, nanoseconds: i64) -> SystemTime {
 }
 
 impl Snapshot {
-    /// Takes a snapshot of the file that `path` names now.
+    /// Takes a snapshot of the file that `path` names now, and whose generation `identity` knows.
     ///
     /// # Errors
     ///
     /// When the file can't be opened or read, or is not a regular file.
-    pub fn take(path: &Path) -> io::Result<Self> {
+    pub fn take(path: &Path, identity: &Identity) -> io::Result<Self> {
         // Without O_NONBLOCK, opening a FIFO would wait for its writer.
         let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
-        Self::of(Arc::new(file))
+        Self::of(Arc::new(file), identity.clone())
     }
 
     /// Takes a newer snapshot of a file that is now found with the stamp `found`; `None` if that is another file. All
@@ -94,18 +96,20 @@ impl Snapshot {
     ///
     /// When it can't be read.
     pub fn refresh(&self) -> io::Result<Self> {
-        Self::of(Arc::clone(&self.file))
+        Self::of(Arc::clone(&self.file), self.identity.clone())
     }
 
-    fn of(file: Arc<File>) -> io::Result<Self> {
+    fn of(file: Arc<File>, identity: Identity) -> io::Result<Self> {
         let mut attempt = 1;
         loop {
             let metadata = file.metadata()?;
             if !metadata.is_file() {
                 return Err(io::Error::other("it is not a regular file"));
             }
-            match measure(&file, &metadata) {
-                Ok((length, generation)) => return Ok(Self { stamp: Stamp::of(&metadata), length, generation, file }),
+            match measure(&file, &metadata, &identity) {
+                Ok((length, generation)) => {
+                    return Ok(Self { stamp: Stamp::of(&metadata), length, generation, file, identity });
+                }
                 // The file shrank between two of our looks at it.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error),
@@ -128,13 +132,13 @@ impl Snapshot {
     }
 }
 
-fn measure(file: &File, metadata: &Metadata) -> io::Result<(u64, Generation)> {
+fn measure(file: &File, metadata: &Metadata, identity: &Identity) -> io::Result<(u64, Generation)> {
     let length = end_of_last_line(file, metadata.len())?;
-    Ok((length, generation(file, metadata, length)?))
+    Ok((length, identity.generation(file, metadata, length)?))
 }
 
 /// The number of bytes up to and including the last newline before `size`. Reads backwards, only as far as it must.
-fn end_of_last_line(file: &File, size: u64) -> io::Result<u64> {
+pub fn end_of_last_line(file: &File, size: u64) -> io::Result<u64> {
     let mut chunk = [0; CHUNK as usize];
     let mut end = size;
     while end > 0 {
@@ -147,15 +151,4 @@ fn end_of_last_line(file: &File, size: u64) -> io::Result<u64> {
         end = start;
     }
     Ok(0)
-}
-
-fn generation(file: &File, metadata: &Metadata, length: u64) -> io::Result<Generation> {
-    if length == 0 {
-        return Ok(Generation::NONE);
-    }
-    let mut start = [0; FIRST_LINE];
-    let start = &mut start[..length.min(FIRST_LINE as u64) as usize];
-    file.read_exact_at(start, 0)?;
-    let first_line = memchr::memchr(b'\n', start).map_or(&*start, |newline| &start[..=newline]);
-    Ok(Generation::new(metadata.ino(), metadata.created().ok(), first_line))
 }

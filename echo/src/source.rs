@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tracing::{info, warn};
 
 use crate::generation::Generation;
+use crate::identity::Identity;
 use crate::snapshot::{Snapshot, Stamp};
 
 /// Two writes within one tick of the kernel's clock can leave the same stamp, so a stamp younger than this proves nothing.
@@ -21,6 +22,7 @@ const SETTLED: Duration = Duration::from_millis(50);
 /// snapshot is used again only while nothing has changed.
 pub struct Source {
     path: PathBuf,
+    identity: Identity,
     latest: Mutex<Latest>,
     generation_changes: AtomicU64,
 }
@@ -33,8 +35,8 @@ enum Latest {
 
 impl Source {
     /// The file at `path`, which may not be there yet.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, latest: Mutex::new(Latest::Unknown), generation_changes: AtomicU64::new(0) }
+    pub fn new(path: PathBuf, identity: Identity) -> Self {
+        Self { path, identity, latest: Mutex::new(Latest::Unknown), generation_changes: AtomicU64::new(0) }
     }
 
     /// The path of the file.
@@ -62,7 +64,7 @@ impl Source {
             (Ok(found), Latest::Taken { snapshot, .. }) => snapshot.again(found),
             _ => None,
         };
-        let taken = again.unwrap_or_else(|| Snapshot::take(&self.path)).map(Arc::new);
+        let taken = again.unwrap_or_else(|| Snapshot::take(&self.path, &self.identity)).map(Arc::new);
         if latest.tell(&self.path, &taken) {
             self.generation_changes.fetch_add(1, Ordering::Relaxed);
         }

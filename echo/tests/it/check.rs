@@ -169,9 +169,12 @@ fn no_answer_fails_in_time() {
 
 #[test]
 fn what_is_no_url_of_http_is_refused() {
-    for url in ["https://localhost/", "ftp://localhost/", "nonsense", "/readyz"] {
-        assert_eq!(reason(&[url]), format!("cannot get {url}: a URL that begins with http:// is expected\n"));
+    for url in ["ftp://localhost/", "nonsense", "/readyz"] {
+        let expected = format!("cannot get {url}: a URL that begins with http:// or https:// is expected\n");
+        assert_eq!(reason(&[url]), expected);
     }
+    let url = "https://localhost/";
+    assert_eq!(reason(&[url]), format!("cannot get {url}: a URL that begins with http:// is expected\n"));
     reason(&["http://"]);
     reason(&["http://a b/"]);
 }

@@ -1,0 +1,104 @@
+//! Bearer tokens (RFC 6750), kept in files as Kubernetes mounts a Secret.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use subtle::ConstantTimeEq;
+use tracing::{info, warn};
+
+use crate::http::sentence;
+
+/// How long a token that was read is good for. A Secret that rotates takes the kubelet longer than that.
+const READ_EVERY: Duration = Duration::from_secs(1);
+/// How long a token may be, in bytes: an argument for another file is found out, and no header grows past its limit.
+const LONGEST: usize = 8 * 1024;
+
+/// Reads the token in `file`. White space around it, such as the newline that editors leave, is none of it.
+///
+/// # Errors
+///
+/// When the file can't be read, or holds what is no token.
+pub fn read(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
+    let text = text.trim_ascii();
+    if text.is_empty() || text.len() > LONGEST || !text.iter().all(u8::is_ascii_graphic) {
+        bail!("{} holds no token: one word of visible ASCII is expected", file.display());
+    }
+    Ok(String::from_utf8_lossy(text).into_owned())
+}
+
+/// The token that clients have to know.
+pub struct Demand {
+    file: PathBuf,
+    latest: Mutex<Latest>,
+}
+
+struct Latest {
+    token: String,
+    read_at: Instant,
+    trouble: Option<String>,
+}
+
+impl Demand {
+    /// Demands the token in `file`, whichever that is by then.
+    ///
+    /// # Errors
+    ///
+    /// When there is none now.
+    pub fn new(file: PathBuf) -> anyhow::Result<Self> {
+        let latest = Latest { token: read(&file)?, read_at: Instant::now(), trouble: None };
+        Ok(Self { file, latest: Mutex::new(latest) })
+    }
+
+    /// Whether the value of an `Authorization` header has the token. Takes the same time however much of it is right.
+    fn is_met_by(&self, authorization: &[u8]) -> bool {
+        let Some((scheme, token)) = authorization.split_at_checked(b"Bearer ".len()) else { return false };
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.refresh(&self.file);
+        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(token.trim_ascii().ct_eq(latest.token.as_bytes()))
+    }
+}
+
+impl Latest {
+    /// Reads the token anew if it is time. While that can't be done the last one holds, lest a slip locks everybody out.
+    fn refresh(&mut self, file: &Path) {
+        if self.read_at.elapsed() < READ_EVERY {
+            return;
+        }
+        self.read_at = Instant::now();
+        match read(file) {
+            Ok(token) => {
+                if token != self.token {
+                    info!("the token has changed");
+                }
+                self.token = token;
+                self.trouble = None;
+            }
+            Err(error) => {
+                let trouble = format!("{error:#}");
+                if self.trouble.as_ref() != Some(&trouble) {
+                    warn!("{trouble}; the last one is still valid");
+                }
+                self.trouble = Some(trouble);
+            }
+        }
+    }
+}
+
+/// Lets pass what carries the token, and the probes, which can't.
+pub async fn require(State(demand): State<Arc<Demand>>, request: Request, next: Next) -> Response {
+    let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    if is_probe || demand.is_met_by(authorization) {
+        return next.run(request).await;
+    }
+    let refusal = sentence(StatusCode::UNAUTHORIZED, "This asks for a token: Authorization: Bearer TOKEN.");
+    ([(WWW_AUTHENTICATE, "Bearer")], refusal).into_response()
+}

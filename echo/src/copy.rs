@@ -1,0 +1,254 @@
+//! The file of a mirror: whole lines from the upstream's beginning, and beside it the generation that they are of.
+//!
+//! Invariants, at every instant and so after every crash: what the file holds is a prefix of one generation of the
+//! upstream's file; `<file>.generation` names that generation before the file has its first byte. Another generation is
+//! built in `<file>.next`, and renamed into place in two steps of which [`finish_replacement`] makes up for the second.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use crate::access;
+use crate::generation::Generation;
+use crate::identity::Announced;
+use crate::snapshot::end_of_last_line;
+
+/// How much of a line is waited for in memory, in bytes. Of a longer line, what has come is written.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// A copy of the upstream's file, as far as it goes.
+pub struct LocalCopy {
+    path: PathBuf,
+    /// None before anything is known of the upstream's file.
+    file: Option<File>,
+    generation: Generation,
+    length: u64,
+    /// The beginning of a line whose end has not come yet.
+    line: Vec<u8>,
+    announced: Arc<Announced>,
+}
+
+impl LocalCopy {
+    /// Opens what an earlier mirror has left at `path`, if it has.
+    ///
+    /// # Errors
+    ///
+    /// When the folder can't be written to, or what stands there is no mirror's.
+    pub fn open(path: PathBuf, announced: Arc<Announced>) -> anyhow::Result<Self> {
+        finish_replacement(&path)?;
+        probe(&path)?;
+        let mut copy = Self::absent(path, announced);
+        let path = &copy.path;
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(copy),
+            file => file.map_err(|error| access::explain(path, error))?,
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            bail!("{} is not a regular file", path.display());
+        }
+        // A crash may have left the beginning of a line.
+        let length =
+            end_of_last_line(&file, metadata.len()).with_context(|| format!("cannot read {}", path.display()))?;
+        if length > 0 {
+            let sidecar = generation_of(path);
+            let generation = fs::read_to_string(&sidecar).ok().and_then(|text| text.trim_end().parse().ok());
+            copy.generation = generation.with_context(|| {
+                let (path, sidecar) = (path.display(), sidecar.display());
+                format!(
+                    "{path} has lines, and no {sidecar} tells whose they are: move it away, a mirror would replace it"
+                )
+            })?;
+            copy.announced.announce(metadata.ino(), copy.generation);
+        }
+        if length < metadata.len() {
+            file.set_len(length)?;
+        }
+        copy.length = length;
+        copy.file = Some(file);
+        Ok(copy)
+    }
+
+    fn absent(path: PathBuf, announced: Arc<Announced>) -> Self {
+        Self { path, file: None, generation: Generation::NONE, length: 0, line: Vec::new(), announced }
+    }
+
+    /// A copy to be made aside, that will take the place of this one. Whatever was made aside before is given up.
+    ///
+    /// # Errors
+    ///
+    /// When that can't be removed.
+    pub fn aside(&self) -> anyhow::Result<Self> {
+        give_up_replacement(&self.path)?;
+        Ok(Self::absent(next_of(&self.path), Arc::clone(&self.announced)))
+    }
+
+    /// How many bytes of the upstream's file are here; those up to there never change.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The generation that the lines are of.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Makes ready for the lines of `generation`, the first of which is to come.
+    ///
+    /// # Errors
+    ///
+    /// When the files can't be made.
+    pub fn begin(&mut self, generation: Generation) -> anyhow::Result<()> {
+        if self.file.is_some() && self.generation == generation {
+            return Ok(());
+        }
+        let sidecar = generation_of(&self.path);
+        // Were it torn by a crash, it would stand beside a file that is not there, or empty.
+        let written = File::create(&sidecar).and_then(|mut file| {
+            writeln!(file, "{generation}")?;
+            file.sync_all()
+        });
+        written.map_err(|error| access::explain(&sidecar, error))?;
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => match OpenOptions::new().read(true).write(true).create_new(true).open(&self.path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => bail!(Meddled(self.path.clone())),
+                file => file.map_err(|error| access::explain(&self.path, error))?,
+            },
+        };
+        self.announced.announce(file.metadata()?.ino(), generation);
+        self.generation = generation;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Takes up `bytes`, which are the upstream's from [`LocalCopy::length`] and what was appended since the last
+    /// [`LocalCopy::drop_incomplete_line`] on. Only whole lines reach the file.
+    ///
+    /// # Errors
+    ///
+    /// When they can't be written, or somebody else has changed the file: then it has to be opened anew.
+    pub fn append(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.line.extend_from_slice(bytes);
+        let whole = match memchr::memrchr(b'\n', &self.line) {
+            Some(newline) => newline + 1,
+            None if self.line.len() > LONGEST_LINE => self.line.len(),
+            None => return Ok(()),
+        };
+        let file = self.in_place()?;
+        // At a position, and not at the end: were two mirrors to write one file by mistake, both would write the same.
+        if let Err(error) = file.write_all_at(&self.line[..whole], self.length) {
+            self.length = end_of_last_line(file, file.metadata()?.len())?;
+            return Err(access::explain(&self.path, error));
+        }
+        self.length += whole as u64;
+        self.line.drain(..whole);
+        Ok(())
+    }
+
+    /// Forgets the beginning of a line, because its end will be asked for together with it.
+    pub fn drop_incomplete_line(&mut self) {
+        self.line.clear();
+    }
+
+    /// The bytes of `range`, which must be here.
+    ///
+    /// # Errors
+    ///
+    /// When they can't be read, or somebody else has changed the file.
+    pub fn read(&self, range: Range<u64>) -> anyhow::Result<Vec<u8>> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let read = self.in_place()?.read_exact_at(&mut bytes, range.start);
+        read.with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(bytes)
+    }
+
+    /// The file, if the path still names it and it has lost nothing.
+    fn in_place(&self) -> anyhow::Result<&File> {
+        let Some(file) = &self.file else { bail!("there is no {} yet", self.path.display()) };
+        let (ours, named) = (file.metadata()?, fs::metadata(&self.path));
+        if !named
+            .is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()) && named.len() >= self.length)
+        {
+            bail!(Meddled(self.path.clone()));
+        }
+        Ok(file)
+    }
+
+    /// Puts this copy, made aside, in the place of `other`.
+    ///
+    /// # Errors
+    ///
+    /// When a name can't be changed.
+    pub fn take_place_of(&mut self, other: &Self) -> anyhow::Result<()> {
+        if let Some(file) = &self.file {
+            file.sync_all()?;
+        }
+        let cannot = || format!("cannot put {} in place", self.path.display());
+        fs::rename(generation_of(&self.path), generation_of(&other.path)).with_context(cannot)?;
+        fs::rename(&self.path, &other.path).with_context(cannot)?;
+        self.path.clone_from(&other.path);
+        Ok(())
+    }
+}
+
+/// Somebody else has removed, replaced or truncated the file.
+#[derive(Debug)]
+pub struct Meddled(PathBuf);
+
+impl std::error::Error for Meddled {}
+
+impl std::fmt::Display for Meddled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} was changed by somebody else", self.0.display())
+    }
+}
+
+/// A replacement that a crash has interrupted between its two steps is finished; one that was not begun is given up.
+fn finish_replacement(path: &Path) -> anyhow::Result<()> {
+    let next = next_of(path);
+    if next.exists() && !generation_of(&next).exists() {
+        return fs::rename(&next, path).map_err(|error| access::explain(&next, error));
+    }
+    give_up_replacement(path)
+}
+
+fn give_up_replacement(path: &Path) -> anyhow::Result<()> {
+    let next = next_of(path);
+    for file in [&next, &generation_of(&next)] {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(access::explain(file, error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Finds out whether the folder can be written to, before there is anything to lose.
+fn probe(path: &Path) -> anyhow::Result<()> {
+    let probe = beside(path, ".probe");
+    match File::create(&probe).and_then(|_| fs::remove_file(&probe)) {
+        // Space may still come.
+        Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(access::explain(path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn next_of(path: &Path) -> PathBuf {
+    beside(path, ".next")
+}
+
+fn generation_of(path: &Path) -> PathBuf {
+    beside(path, ".generation")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
