@@ -5,17 +5,24 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE  ?=
 LABELS   = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE)
 
-.PHONY: run test check images test-images test-cluster
+.PHONY: run test test-page check images test-cluster
 
 # Both programs in one command, in this folder; then: curl http://localhost:8000/data
 run:
 	cargo build
 	target/debug/echo -- target/debug/generator
 
-# What needs an engine is skipped, and says so, where there is none.
+# What needs a browser, a client, promtool or an engine is skipped, and says so, where there is none.
 test:
 	cargo test --quiet
+	tests/page/run
+	tests/streams/run
+	tests/metrics/run
 	tests/images/run
+
+# The page at / in a browser.
+test-page:
+	tests/page/run
 
 # The form of the code: nothing here runs it.
 check:

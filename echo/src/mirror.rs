@@ -48,6 +48,9 @@ pub struct Mirror {
     current: LocalCopy,
     /// What will be, once it has all that its upstream had when it was begun.
     next: Option<Next>,
+    /// Whether the upstream has shown to be an echo. Then nothing else will do: what answers without offsets is a proxy
+    /// in trouble, or somebody else.
+    is_echo: bool,
     /// The wait after the next failure.
     wait: Duration,
 }
@@ -61,9 +64,16 @@ struct Next {
 /// How the upstream lets itself be followed.
 #[derive(Clone)]
 enum Way {
-    Unknown,
-    Offsets { is_up_to_date: bool },
-    Ranges { etag: Option<HeaderValue> },
+    /// Only what a plain request brings is known: whether that is our file, as far as it was compared.
+    Unknown {
+        is_ours: bool,
+    },
+    Offsets {
+        is_up_to_date: bool,
+    },
+    Ranges {
+        etag: Option<HeaderValue>,
+    },
 }
 
 impl Mirror {
@@ -82,7 +92,7 @@ impl Mirror {
         upstream.verify()?;
         let current = LocalCopy::open(path.clone(), Arc::clone(&announced))?;
         progress.begin(current.length(), current.length() > 0);
-        Ok(Self { upstream, path, announced, growth, progress, current, next: None, wait: FIRST_WAIT })
+        Ok(Self { upstream, path, announced, growth, progress, current, next: None, is_echo: false, wait: FIRST_WAIT })
     }
 
     /// Mirrors for ever, on a thread of its own: a disk that is slow to write must not keep clients waiting.
@@ -132,21 +142,31 @@ impl Mirror {
     /// Gets what there is over one connection, until the upstream closes it.
     async fn session(&mut self) -> anyhow::Result<()> {
         let mut connection = self.upstream.connect().await?;
-        if !self.prove(&mut connection).await? {
-            self.start_anew("it has other lines where ours are")?;
-        }
-        let mut way = Way::Unknown;
-        while connection.is_open().await {
+        let is_ours = self.prove(&mut connection).await?;
+        self.reopen(&mut connection).await?;
+        let mut way = Way::Unknown { is_ours };
+        loop {
             let (began, before) = (Instant::now(), self.progress.lag().received);
             let next = self.round(&mut connection, &way).await?;
             self.succeed();
             let is_news = self.progress.lag().received > before;
             let is_long_poll_next = next.is_up_to_date() && !way.is_up_to_date();
             way = next;
-            // An echo waits for news before it answers. If it does not, or can't, it must not be asked without end.
-            if !is_news && !is_long_poll_next && began.elapsed() < POLL && connection.is_open().await {
-                sleep(POLL).await;
+            if !connection.is_open().await {
+                return Ok(());
             }
+            // An echo waits for news before it answers. If it does not, or can't, it must not be asked without end.
+            if !is_news && !is_long_poll_next && began.elapsed() < POLL {
+                sleep(POLL).await;
+                self.reopen(&mut connection).await?;
+            }
+        }
+    }
+
+    /// Makes sure that another request can be sent: some servers close after every answer.
+    async fn reopen(&self, connection: &mut Connection) -> anyhow::Result<()> {
+        if !connection.is_open().await {
+            *connection = self.upstream.connect().await?;
         }
         Ok(())
     }
@@ -157,9 +177,18 @@ impl Mirror {
         let answer = connection.get(&query, headers).await?;
         let (head, body) = answer.into_parts();
         let answer = understand(&head, asked)?;
+        ensure!(
+            !self.is_echo || asked.offset.is_some() && !matches!(answer, Answer::Part { .. } | Answer::Shorter { .. }),
+            "it does not know offsets any more"
+        );
+        if let (Way::Unknown { is_ours: false }, Answer::Lines { .. } | Answer::Part { .. }) = (way, &answer) {
+            self.start_anew("it has other lines where ours are")?;
+            return Ok(Way::Unknown { is_ours: true });
+        }
         self.copy().drop_incomplete_line();
         match answer {
             Answer::Lines { generation, end, is_up_to_date } => {
+                self.is_echo = true;
                 self.take_lines(body, generation, end).await?;
                 self.settle(is_up_to_date)?;
                 Ok(Way::Offsets { is_up_to_date })
@@ -215,7 +244,7 @@ impl Mirror {
         match way {
             Way::Offsets { is_up_to_date: true } => query += "&live=long-poll",
             Way::Offsets { is_up_to_date: false } => {}
-            Way::Unknown | Way::Ranges { .. } => {
+            Way::Unknown { .. } | Way::Ranges { .. } => {
                 let from = length.saturating_sub(OVERLAP);
                 asked.range = Some(from);
                 headers.insert(RANGE, range_header(from, None));
@@ -296,9 +325,7 @@ impl Mirror {
         let (mut start, mut end) = (range.start, range.end);
         loop {
             let headers = HeaderMap::from_iter([(RANGE, range_header(start, Some(end)))]);
-            if !connection.is_open().await {
-                *connection = self.upstream.connect().await?; // some servers close after every answer
-            }
+            self.reopen(connection).await?;
             let (head, body) = connection.get("", headers).await?.into_parts();
             match understand(&head, Asked { offset: None, range: Some(start) })? {
                 Answer::Part { end: sent, .. } => {
