@@ -136,11 +136,15 @@ impl Mirror {
             self.start_anew("it has other lines where ours are")?;
         }
         let mut way = Way::Unknown;
+        if !connection.is_open().await {
+            connection = self.upstream.connect().await?; // some servers close after every answer, such as those of the proof
+        }
         while connection.is_open().await {
-            let (began, before) = (Instant::now(), self.progress.lag().received);
+            let (began, before) = (Instant::now(), self.copy().length());
             let next = self.round(&mut connection, &way).await?;
             self.succeed();
-            let is_news = self.progress.lag().received > before;
+            // The beginning of a line is none: from a plain server it comes again and again, until its end does.
+            let is_news = self.copy().length() > before;
             let is_long_poll_next = next.is_up_to_date() && !way.is_up_to_date();
             way = next;
             // An echo waits for news before it answers. If it does not, or can't, it must not be asked without end.
@@ -174,6 +178,7 @@ impl Mirror {
                 Ok(Way::Ranges { etag: None })
             }
             Answer::Unchanged => {
+                ensure!(matches!(way, Way::Ranges { etag: Some(_) }), "it answered 304 to what was no condition");
                 self.progress.arrive();
                 Ok(way.clone())
             }
@@ -297,7 +302,7 @@ impl Mirror {
         loop {
             let headers = HeaderMap::from_iter([(RANGE, range_header(start, Some(end)))]);
             if !connection.is_open().await {
-                *connection = self.upstream.connect().await?; // some servers close after every answer
+                *connection = self.upstream.connect().await?;
             }
             let (head, body) = connection.get("", headers).await?.into_parts();
             match understand(&head, Asked { offset: None, range: Some(start) })? {
@@ -398,7 +403,8 @@ impl Body {
         }
         loop {
             let frame = timeout(SILENCE, self.frames.frame()).await;
-            let Some(frame) = frame.with_context(|| format!("nothing more came within {SILENCE:?}"))? else {
+            let Ok(frame) = frame else { bail!("nothing more came within {SILENCE:?}") };
+            let Some(frame) = frame else {
                 ensure!(self.left == 0, "the answer ended {} bytes early", self.left);
                 return Ok(None);
             };
