@@ -81,6 +81,7 @@ impl Mirror {
     ) -> anyhow::Result<Self> {
         upstream.verify()?;
         let current = LocalCopy::open(path.clone(), Arc::clone(&announced))?;
+        current.vouch()?; // what an earlier process has left is served while the upstream is away
         progress.begin(current.length(), current.length() > 0);
         Ok(Self { upstream, path, announced, growth, progress, current, next: None, wait: FIRST_WAIT })
     }
@@ -115,6 +116,7 @@ impl Mirror {
     fn tell(&mut self, error: &anyhow::Error) {
         let mut trouble = format!("{error:#}");
         if error.downcast_ref::<Meddled>().is_some() {
+            self.current.disown();
             match LocalCopy::open(self.path.clone(), Arc::clone(&self.announced)) {
                 Ok(copy) => {
                     self.progress.begin(copy.length(), copy.length() > 0 && self.progress.lag().has_arrived);
@@ -135,6 +137,7 @@ impl Mirror {
         if !self.prove(&mut connection).await? {
             self.start_anew("it has other lines where ours are")?;
         }
+        self.copy().vouch()?;
         let mut way = Way::Unknown;
         if !connection.is_open().await {
             connection = self.upstream.connect().await?; // some servers close after every answer, such as those of the proof
