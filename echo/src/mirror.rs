@@ -268,7 +268,8 @@ impl Mirror {
             beginning.extend_from_slice(&bytes);
             let line = first_line(&beginning);
             if line.ends_with(b"\n") || beginning.len() > FIRST_LINE {
-                self.copy().begin(Generation::of_line(line))?;
+                let generation = self.generation_of(line)?;
+                self.copy().begin(generation)?;
                 self.append(&beginning)?;
             }
         }
@@ -276,6 +277,19 @@ impl Mirror {
             self.copy().begin(Generation::NONE)?;
         }
         Ok(true)
+    }
+
+    /// The generation of a file that begins with `line`, where the upstream announces none. A file that begins as the one
+    /// before it did, as logs with a header do, is another one all the same.
+    fn generation_of(&self, line: &[u8]) -> anyhow::Result<Generation> {
+        let length = self.current.length();
+        if self.next.is_some() && length > 0 {
+            let before = self.current.read(0..length.min(FIRST_LINE as u64 + 1))?;
+            if Generation::of_line(first_line(&before)) == Generation::of_line(line) {
+                return Ok(self.current.generation().successor());
+            }
+        }
+        Ok(Generation::of_line(line))
     }
 
     fn append(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
