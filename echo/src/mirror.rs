@@ -91,6 +91,7 @@ impl Mirror {
     ) -> anyhow::Result<Self> {
         upstream.verify()?;
         let current = LocalCopy::open(path.clone(), Arc::clone(&announced))?;
+        current.vouch()?; // what an earlier process has left is served while the upstream is away
         progress.begin(current.length(), current.length() > 0);
         Ok(Self { upstream, path, announced, growth, progress, current, next: None, is_echo: false, wait: FIRST_WAIT })
     }
@@ -125,6 +126,7 @@ impl Mirror {
     fn tell(&mut self, error: &anyhow::Error) {
         let mut trouble = format!("{error:#}");
         if error.downcast_ref::<Meddled>().is_some() {
+            self.current.disown();
             match LocalCopy::open(self.path.clone(), Arc::clone(&self.announced)) {
                 Ok(copy) => {
                     self.progress.begin(copy.length(), copy.length() > 0 && self.progress.lag().has_arrived);
@@ -143,13 +145,17 @@ impl Mirror {
     async fn session(&mut self) -> anyhow::Result<()> {
         let mut connection = self.upstream.connect().await?;
         let is_ours = self.prove(&mut connection).await?;
+        if is_ours {
+            self.copy().vouch()?;
+        }
         self.reopen(&mut connection).await?;
         let mut way = Way::Unknown { is_ours };
         loop {
-            let (began, before) = (Instant::now(), self.progress.lag().received);
+            let (began, before) = (Instant::now(), self.copy().length());
             let next = self.round(&mut connection, &way).await?;
             self.succeed();
-            let is_news = self.progress.lag().received > before;
+            // The beginning of a line is none: from a plain server it comes again and again, until its end does.
+            let is_news = self.copy().length() > before;
             let is_long_poll_next = next.is_up_to_date() && !way.is_up_to_date();
             way = next;
             if !connection.is_open().await {
@@ -173,6 +179,7 @@ impl Mirror {
 
     /// Asks once, and takes what comes.
     async fn round(&mut self, connection: &mut Connection, way: &Way) -> anyhow::Result<Way> {
+        self.current.check()?;
         let (query, headers, asked) = self.request(way);
         let answer = connection.get(&query, headers).await?;
         let (head, body) = answer.into_parts();
@@ -203,6 +210,7 @@ impl Mirror {
                 Ok(Way::Ranges { etag: None })
             }
             Answer::Unchanged => {
+                ensure!(matches!(way, Way::Ranges { etag: Some(_) }), "it answered 304 to what was no condition");
                 self.progress.arrive();
                 Ok(way.clone())
             }
@@ -289,7 +297,8 @@ impl Mirror {
             beginning.extend_from_slice(&bytes);
             let line = first_line(&beginning);
             if line.ends_with(b"\n") || beginning.len() > FIRST_LINE {
-                self.copy().begin(Generation::of_line(line))?;
+                let generation = self.generation_of(line)?;
+                self.copy().begin(generation)?;
                 self.append(&beginning)?;
             }
         }
@@ -297,6 +306,19 @@ impl Mirror {
             self.copy().begin(Generation::NONE)?;
         }
         Ok(true)
+    }
+
+    /// The generation of a file that begins with `line`, where the upstream announces none. A file that begins as the one
+    /// before it did, as logs with a header do, is another one all the same.
+    fn generation_of(&self, line: &[u8]) -> anyhow::Result<Generation> {
+        let length = self.current.length();
+        if self.next.is_some() && length > 0 {
+            let before = self.current.read(0..length.min(FIRST_LINE as u64 + 1))?;
+            if Generation::of_line(first_line(&before)) == Generation::of_line(line) {
+                return Ok(self.current.generation().successor());
+            }
+        }
+        Ok(Generation::of_line(line))
     }
 
     fn append(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
@@ -323,7 +345,7 @@ impl Mirror {
 
     async fn is_same(&mut self, connection: &mut Connection, range: Range<u64>) -> anyhow::Result<bool> {
         let (mut start, mut end) = (range.start, range.end);
-        loop {
+        for _ in 0..2 {
             let headers = HeaderMap::from_iter([(RANGE, range_header(start, Some(end)))]);
             self.reopen(connection).await?;
             let (head, body) = connection.get("", headers).await?.into_parts();
@@ -338,6 +360,7 @@ impl Mirror {
                 answer => bail!("it answered {answer:?} to a plain request"),
             }
         }
+        bail!("it can't make up its mind how long its file is")
     }
 
     /// The copy that is being written.
@@ -425,7 +448,8 @@ impl Body {
         }
         loop {
             let frame = timeout(SILENCE, self.frames.frame()).await;
-            let Some(frame) = frame.with_context(|| format!("nothing more came within {SILENCE:?}"))? else {
+            let Ok(frame) = frame else { bail!("nothing more came within {SILENCE:?}") };
+            let Some(frame) = frame else {
                 ensure!(self.left == 0, "the answer ended {} bytes early", self.left);
                 return Ok(None);
             };
