@@ -166,6 +166,11 @@ proves_exact() { # the mirror's file, what it serves and what a client followed 
   [ ! -e "$scratch/client.log" ] || await same "$scratch/near/data" "$scratch/client.log"
 }
 
+begins_to_replace() { # waits without a pause, because a replacement takes but moments; and not for ever, lest one was missed
+  local deadline=$((SECONDS + 2))
+  until [ -e "$scratch/far/data.next" ] || ((SECONDS >= deadline)); do :; done
+}
+
 is_beginning_of_a_file() { # FILE LAST-SEED: whole lines of it are the first of one of the files that were there
   local seed size
   [ -e "$1" ] || return 0
