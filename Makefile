@@ -5,18 +5,25 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE  ?=
 LABELS   = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE)
 
-.PHONY: run test check images test-images test-cluster bench-mirrors
+.PHONY: run test test-page check images push test-cluster deny sbom trust soak bench-mirrors
 
 # Both programs in one command, in this folder; then: curl http://localhost:8000/data
 run:
 	cargo build
 	target/debug/echo -- target/debug/generator
 
-# What needs an engine, or root and network namespaces, is skipped where there is none, and says so.
+# What needs a browser, a client, promtool, root or an engine is skipped where there is none, and says so.
 test:
 	cargo test --quiet
+	tests/page/run
+	tests/streams/run
+	tests/metrics/run
 	tests/network/run
 	tests/images/run
+
+# The page at / in a browser.
+test-page:
+	tests/page/run
 
 # The form of the code: nothing here runs it.
 check:

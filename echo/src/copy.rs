@@ -195,6 +195,18 @@ impl LocalCopy {
         Ok(bytes)
     }
 
+    /// Makes sure that what is here is still what was written.
+    ///
+    /// # Errors
+    ///
+    /// When somebody else has changed the file.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if self.file.is_some() {
+            self.in_place()?;
+        }
+        Ok(())
+    }
+
     /// The file, if the path still names it and it has lost nothing.
     fn in_place(&self) -> anyhow::Result<&File> {
         let Some(file) = &self.file else { bail!("there is no {} yet", self.path.display()) };
@@ -217,7 +229,10 @@ impl LocalCopy {
             file.sync_all()?;
         }
         let cannot = || format!("cannot put {} in place", self.path.display());
-        fs::rename(generation_of(&self.path), generation_of(&other.path)).with_context(cannot)?;
+        match fs::rename(generation_of(&self.path), generation_of(&other.path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // done, the last time that this was tried
+            renamed => renamed.with_context(cannot)?,
+        }
         fs::rename(&self.path, &other.path).with_context(cannot)?;
         self.path.clone_from(&other.path);
         Ok(())
