@@ -8,12 +8,11 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderMap,
     LAST_MODIFIED, RANGE, RETRY_AFTER,
 };
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use httpdate::HttpDate;
 use percent_encoding::percent_decode;
@@ -38,6 +37,8 @@ pub struct Data {
     live: Arc<Live>,
     served: Arc<Served>,
     path: Vec<u8>,
+    /// The path as it is counted.
+    label: Arc<str>,
 }
 
 impl Data {
@@ -60,7 +61,8 @@ impl Data {
             );
         }
         let path = [b"/", name.as_bytes()].concat();
-        Ok(Self { source, live, served, path })
+        let label = String::from_utf8_lossy(&path).into();
+        Ok(Self { source, live, served, path, label })
     }
 
     fn snapshot(&self, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
@@ -74,39 +76,38 @@ impl Data {
         }
     }
 
-    /// The path of the file in URLs.
-    pub fn path(&self) -> Arc<str> {
-        String::from_utf8_lossy(&self.path).into()
-    }
-
-    fn is_at(&self, path: &str) -> bool {
+    /// Whether `path`, in whatever way it is encoded, is that of the file.
+    pub fn is_at(&self, path: &str) -> bool {
         path.as_bytes() == self.path || Cow::from(percent_decode(path.as_bytes())) == self.path
     }
-}
 
-/// Answers what no fixed route takes: the file under its name, and 404 for everything else.
-pub async fn respond(State(data): State<Arc<Data>>, request: Request) -> Response {
-    if !data.is_at(request.uri().path()) {
-        return sentence(StatusCode::NOT_FOUND, "There is nothing here; / has a list of what there is.");
-    }
-    match *request.method() {
-        Method::GET | Method::HEAD => {}
-        _ => {
-            return ([(ALLOW, "GET,HEAD")], sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ)).into_response();
+    /// The name under which requests for `path` are counted: one of few, whatever clients ask for.
+    pub fn route(&self, path: &str) -> Arc<str> {
+        match path {
+            _ if path == &*self.label => Arc::clone(&self.label),
+            "/" | "/healthz" | "/readyz" | "/metrics" => path.into(),
+            _ => "other".into(),
         }
     }
-    let query = match Query::parse(request.uri().query().unwrap_or_default()) {
-        Ok(query) => query,
-        Err(reason) => return sentence(StatusCode::BAD_REQUEST, reason),
-    };
-    let answer = match query {
-        None => data.snapshot(request.method(), request.headers()),
-        Some(query) => match data.source.snapshot() {
-            Ok(snapshot) => data.live.respond(snapshot, request.method(), query, request.headers()).await,
-            Err(error) => Err(error),
-        },
-    };
-    answer.unwrap_or_else(|error| unavailable(&error))
+
+    /// Answers a request for the file.
+    pub async fn respond(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return ([(ALLOW, "GET,HEAD")], sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ)).into_response();
+        }
+        let query = match Query::parse(uri.query().unwrap_or_default()) {
+            Ok(query) => query,
+            Err(reason) => return sentence(StatusCode::BAD_REQUEST, reason),
+        };
+        let answer = match query {
+            None => self.snapshot(method, headers),
+            Some(query) => match self.source.snapshot() {
+                Ok(snapshot) => self.live.respond(snapshot, method, query, headers).await,
+                Err(error) => Err(error),
+            },
+        };
+        answer.unwrap_or_else(|error| unavailable(&error))
+    }
 }
 
 /// One sentence for the client; the operator has the reason in the log.

@@ -42,6 +42,7 @@ use connections::Connections;
 use data::Data;
 use growth::Growth;
 use health::Readiness;
+use http::App;
 use live::Live;
 use log::Log;
 use metrics::{Served, Sources};
@@ -205,7 +206,7 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
         Readiness { source: Arc::clone(&source), fresh_within: options.fresh_within, stage: stage.subscribe() };
     let requests = Arc::default();
     let figures = Sources { source, served, live, connections: Arc::clone(&connections), requests };
-    let app = http::app(data, readiness, Page::new(&options.file), figures, stage.subscribe());
+    let app = App::new(data, readiness, Page::new(&options.file), figures, stage.subscribe());
     let mut serving = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
 
     let signal = tokio::select! {

@@ -7,7 +7,6 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use bytes::Bytes;
@@ -20,10 +19,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep;
-use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use crate::connections::{Admitted, Answering, Connections, Watched};
+use crate::http::App;
 
 /// The largest request line and header section that is read, in bytes; a larger one is answered 431, and so is one with
 /// more than hyper's 100 header lines.
@@ -57,7 +56,7 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves with `app` until the stage is [`Stage::Closing`] and the last answer is finished.
-pub async fn serve(listener: TcpListener, app: Router, connections: Arc<Connections>, stage: watch::Receiver<Stage>) {
+pub async fn serve(listener: TcpListener, app: Arc<App>, connections: Arc<Connections>, stage: watch::Receiver<Stage>) {
     let mut closing = stage.clone();
     tokio::select! {
         () = accept(listener, app, &connections, &stage) => {}
@@ -68,14 +67,14 @@ pub async fn serve(listener: TcpListener, app: Router, connections: Arc<Connecti
 }
 
 /// Accepts connections for ever.
-async fn accept(listener: TcpListener, app: Router, connections: &Arc<Connections>, stage: &watch::Receiver<Stage>) {
+async fn accept(listener: TcpListener, app: Arc<App>, connections: &Arc<Connections>, stage: &watch::Receiver<Stage>) {
     let mut failing = false;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
                 let admitted = connections.admit();
-                let (app, stage) = (app.clone(), stage.clone());
+                let (app, stage) = (Arc::clone(&app), stage.clone());
                 tokio::spawn(async move {
                     if let Err(error) = serve_connection(stream, app, &admitted, stage).await {
                         debug!(%peer, "connection failed: {error}");
@@ -100,7 +99,7 @@ async fn accept(listener: TcpListener, app: Router, connections: &Arc<Connection
 /// Serves one connection until it ends, is closed for another or for taking too long, or the server closes.
 async fn serve_connection(
     stream: TcpStream,
-    app: Router,
+    app: Arc<App>,
     admitted: &Admitted,
     mut stage: watch::Receiver<Stage>,
 ) -> hyper::Result<()> {
@@ -109,8 +108,8 @@ async fn serve_connection(
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request: Request<Incoming>| {
         let answering = connection.answer();
-        let response = app.clone().oneshot(request);
-        async move { response.await.map(|response| response.map(|body| Tracked { body, answering })) }
+        let app = Arc::clone(&app);
+        async move { app.respond(request).await.map(|response| response.map(|body| Tracked { body, answering })) }
     });
     let mut http1 = http1::Builder::new();
     http1.max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFERED);
