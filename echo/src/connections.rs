@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+
+use crate::repeat;
 
 /// How long a client may take from the first byte of a request's head to the last.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -116,6 +120,8 @@ impl Drop for Admitted {
 pub struct Connection {
     activity: Mutex<Activity>,
     close: Notify,
+    /// Whether the connection ends with the answer that is under way.
+    is_last: AtomicBool,
 }
 
 struct Activity {
@@ -139,7 +145,7 @@ enum Phase {
 impl Connection {
     fn new(opened: Instant) -> Self {
         let activity = Activity { phase: Phase::Idle, since: opened, blocked: false };
-        Self { activity: Mutex::new(activity), close: Notify::new() }
+        Self { activity: Mutex::new(activity), close: Notify::new(), is_last: AtomicBool::new(false) }
     }
 
     /// Marks a request as being answered until the returned guard is dropped, with the end of the answer.
@@ -152,6 +158,22 @@ impl Connection {
     /// only the beginning has come is not.
     pub fn is_answering(&self) -> bool {
         self.activity().is_answering()
+    }
+
+    /// Whether nothing is under way: no answer, and no request that has begun.
+    pub fn is_idle(&self) -> bool {
+        let activity = self.activity();
+        activity.phase == Phase::Idle && !activity.blocked
+    }
+
+    /// Lets the connection end with the answer that is under way. Whoever serves it has to be woken to see it.
+    pub fn end_after_this(&self) {
+        self.is_last.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection ends with the answer that is under way.
+    pub fn is_last(&self) -> bool {
+        self.is_last.load(Ordering::Relaxed)
     }
 
     /// Waits until the connection is asked to make room, or its time is up.
@@ -216,10 +238,33 @@ pub struct Watched {
     pub stream: TcpStream,
     /// Who is told.
     pub connection: Arc<Connection>,
+    /// What was read from the socket already.
+    received: Bytes,
+    /// What was written in answer to that; `None` if it is too long or more was read.
+    sent: Option<Vec<u8>>,
 }
 
 impl Watched {
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// Tells `connection` about `stream`.
+    pub fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+        Self { stream, connection, received: Bytes::new(), sent: None }
+    }
+
+    /// Gives `received` to the next reader, and keeps what is written in answer to it.
+    pub fn rewind(&mut self, received: Bytes) {
+        self.received = received;
+        self.sent = Some(Vec::new());
+    }
+
+    /// What was written since, if it answers what was received and nothing else.
+    pub fn recorded(&mut self) -> Option<Bytes> {
+        self.sent.take().map(Bytes::from)
+    }
+
+    fn wrote(&mut self, slices: &[io::IoSlice<'_>], result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = result {
+            self.record(slices, count);
+        }
         let mut activity = self.connection.activity();
         activity.blocked = result.is_pending();
         if result.is_ready() {
@@ -227,11 +272,36 @@ impl Watched {
         }
         result
     }
+
+    /// Keeps the first `count` bytes of `slices`.
+    fn record(&mut self, slices: &[io::IoSlice<'_>], count: usize) {
+        let Some(sent) = &mut self.sent else { return };
+        if sent.len() + count > repeat::LONGEST {
+            self.sent = None;
+            return;
+        }
+        sent.reserve(count);
+        let mut left = count;
+        for slice in slices {
+            let part = &slice[..slice.len().min(left)];
+            sent.extend_from_slice(part);
+            left -= part.len();
+        }
+    }
 }
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if self.received.is_empty() {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            if buf.filled().len() > before {
+                self.sent = None;
+            }
+        } else {
+            let count = self.received.len().min(buf.remaining());
+            buf.put_slice(&self.received.split_to(count));
+        }
         if self.connection.activity().phase == Phase::Idle {
             self.connection.enter(Phase::Head);
         }
@@ -242,7 +312,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(result)
+        self.wrote(&[io::IoSlice::new(bytes)], result)
     }
 
     fn poll_write_vectored(
@@ -251,7 +321,7 @@ impl AsyncWrite for Watched {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(result)
+        self.wrote(slices, result)
     }
 
     fn is_write_vectored(&self) -> bool {

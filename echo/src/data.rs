@@ -25,6 +25,7 @@ use crate::metrics::Served;
 use crate::offset::{self, NEXT_OFFSET};
 use crate::query::Query;
 use crate::range::{self, Resolved};
+use crate::repeat::Repeatable;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 
@@ -68,7 +69,7 @@ impl Data {
     fn snapshot(&self, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
         let mut attempt = 1;
         loop {
-            match self.source.snapshot().and_then(|snapshot| answer(&snapshot, method, headers, &self.served)) {
+            match self.source.snapshot().and_then(|snapshot| self.answer(&snapshot, method, headers)) {
                 // Truncated between snapshot and answer; the next snapshot tells by how much.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
                 answer => return answer,
@@ -88,6 +89,30 @@ impl Data {
             "/" | "/healthz" | "/readyz" | "/metrics" => path.into(),
             _ => "other".into(),
         }
+    }
+
+    fn answer(&self, snapshot: &Arc<Snapshot>, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
+        let now = SystemTime::now();
+        let mut response = answer(snapshot, method, headers, now, &self.served)?;
+        if snapshot.is_settled {
+            response.extensions_mut().insert(Repeatable::new(snapshot, now));
+        }
+        Ok(response)
+    }
+
+    /// The name under which requests for the file are counted.
+    pub fn label(&self) -> Arc<str> {
+        Arc::clone(&self.label)
+    }
+
+    /// Counts `bytes` of the file as served.
+    pub fn count(&self, bytes: &[u8]) {
+        self.served.count(bytes);
+    }
+
+    /// Whether a snapshot that would be taken now is the very same.
+    pub fn is_current(&self, snapshot: &Arc<Snapshot>) -> bool {
+        self.source.snapshot().is_ok_and(|now| Arc::ptr_eq(&now, snapshot))
     }
 
     /// Answers a request for the file.
@@ -127,9 +152,9 @@ fn answer(
     snapshot: &Arc<Snapshot>,
     method: &Method,
     headers: &HeaderMap,
+    now: SystemTime,
     served: &Arc<Served>,
 ) -> io::Result<Response> {
-    let now = SystemTime::now();
     let length = snapshot.length;
     let etag = format!("\"{}-{length}\"", snapshot.generation);
     let validators = Validators { etag: etag.as_bytes(), last_modified: HttpDate::from(snapshot.modified().min(now)) };

@@ -13,12 +13,13 @@ use axum::routing::get;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::ServiceExt;
-use tracing::debug;
+use tracing::{Level, debug, enabled};
 
 use crate::data::Data;
 use crate::health::{Readiness, healthz, readyz};
 use crate::metrics::{Requests, Sources, metrics};
 use crate::page::Page;
+use crate::repeat::{Answer, Repeatable, Repeats};
 use crate::server::Stage;
 
 /// Everything that is served.
@@ -29,6 +30,7 @@ pub struct App {
     data: Data,
     others: Router,
     requests: Arc<Requests>,
+    repeats: Repeats,
     stage: watch::Receiver<Stage>,
 }
 
@@ -52,7 +54,7 @@ impl App {
             .fallback(async || {
                 sentence(StatusCode::NOT_FOUND, "There is nothing here; / has a list of what there is.")
             });
-        Arc::new(Self { data, others, requests, stage })
+        Arc::new(Self { data, others, requests, repeats: Repeats::default(), stage })
     }
 
     /// Answers a request, with what holds for all of them.
@@ -77,6 +79,25 @@ impl App {
         self.requests.count(self.data.route(uri.path()), &method, status, took);
         debug!(%method, %uri, status = status.as_u16(), ?took, "answered");
         Ok(response)
+    }
+
+    /// The answer to the bytes of a request, if they were answered before and nothing has changed since.
+    pub fn again(&self, request: &[u8]) -> Option<Answer> {
+        if *self.stage.borrow() > Stage::Serving || enabled!(Level::DEBUG) {
+            return None;
+        }
+        let began = Instant::now();
+        let answer = self.repeats.find(request, |snapshot| self.data.is_current(snapshot))?;
+        self.data.count(&answer.bytes[answer.content..]);
+        self.requests.count(self.data.label(), &answer.method, answer.status, began.elapsed());
+        Some(answer)
+    }
+
+    /// Keeps what `request` was answered with.
+    pub fn keep(&self, request: &[u8], of: &Repeatable, answer: Answer) {
+        if *self.stage.borrow() == Stage::Serving {
+            self.repeats.keep(request, of, answer);
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use crate::generation::{FIRST_LINE, Generation};
 
 /// How much is read at a time while the last newline is looked for, in bytes.
 const CHUNK: u64 = 4096;
+/// Two writes within one tick of the kernel's clock can leave the same stamp, so a stamp younger than this proves nothing.
+/// Ticks last 10 ms at most.
+const SETTLED: Duration = Duration::from_millis(50);
 /// How often a file that is truncated just while we look at it is looked at again.
 const ATTEMPTS: u32 = 10;
 
@@ -22,6 +25,8 @@ pub struct Snapshot {
     file: Arc<File>,
     /// What the file system said when the snapshot was taken.
     pub stamp: Stamp,
+    /// Whether the stamp is old enough for any change since to show in another one.
+    pub is_settled: bool,
     /// The number of bytes up to and including the last newline.
     pub length: u64,
     /// The identity of the file.
@@ -59,7 +64,7 @@ impl Stamp {
     }
 
     /// When the file was last changed in any way.
-    pub fn last_change(&self) -> SystemTime {
+    fn last_change(&self) -> SystemTime {
         self.modified.max(self.changed)
     }
 }
@@ -100,12 +105,17 @@ impl Snapshot {
     fn of(file: Arc<File>) -> io::Result<Self> {
         let mut attempt = 1;
         loop {
+            let now = SystemTime::now();
             let metadata = file.metadata()?;
             if !metadata.is_file() {
                 return Err(io::Error::other("it is not a regular file"));
             }
             match measure(&file, &metadata) {
-                Ok((length, generation)) => return Ok(Self { stamp: Stamp::of(&metadata), length, generation, file }),
+                Ok((length, generation)) => {
+                    let stamp = Stamp::of(&metadata);
+                    let is_settled = now.duration_since(stamp.last_change()).is_ok_and(|age| age >= SETTLED);
+                    return Ok(Self { file, stamp, is_settled, length, generation });
+                }
                 // The file shrank between two of our looks at it.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error),

@@ -1,0 +1,189 @@
+//! What happens on one connection: a request, its answer, and nothing held in memory until the next.
+//!
+//! HTTP is hyper's business, which is asked as soon as there are bytes, and let go when the last answer is out: an open
+//! connection of its own holds 10 kB, and most connections of a server are idle.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{self, Poll};
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use bytes::{Buf, Bytes};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use crate::connections::{Answering, Connection, Watched};
+use crate::http::App;
+use crate::repeat::{Answer, LONGEST_REQUEST, Repeatable};
+
+/// The largest request line and header section that is read, in bytes; a larger one is answered 431, and so is one with
+/// more than hyper's 100 header lines.
+const MAX_HEAD: usize = 16 * 1024;
+/// How much of an answer waits in our memory for a slow client, in bytes.
+const MAX_BUFFERED: usize = 64 * 1024;
+
+/// Serves the requests of one connection until it ends.
+///
+/// # Errors
+///
+/// When the client breaks the rules or the connection.
+pub async fn converse(stream: TcpStream, app: Arc<App>, connection: &Arc<Connection>) -> anyhow::Result<()> {
+    let mut io = Watched::new(stream, Arc::clone(connection));
+    let mut received = Bytes::new();
+    loop {
+        if received.is_empty() {
+            received = match wait(&io.stream, &app).await? {
+                Received::Nothing => return Ok(()),
+                Received::Request(bytes) => bytes,
+                Received::Repeated(answer) => {
+                    send(&mut io, answer.bytes).await?;
+                    if answer.closes || connection.is_last() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
+        }
+        io.rewind(received.clone());
+        let left = exchange(io, &app, &received).await?;
+        (io, received) = match left {
+            Some(left) if !connection.is_last() => left,
+            _ => return Ok(()),
+        };
+    }
+}
+
+/// What came from a client.
+enum Received {
+    /// The end.
+    Nothing,
+    /// A request that has its answer already.
+    Repeated(Answer),
+    /// Anything else.
+    Request(Bytes),
+}
+
+/// Waits for bytes, and takes what is there.
+async fn wait(stream: &TcpStream, app: &App) -> io::Result<Received> {
+    loop {
+        poll_fn(|cx| stream.poll_read_ready(cx)).await?;
+        match receive(stream, app) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            received => return received,
+        }
+    }
+}
+
+fn receive(stream: &TcpStream, app: &App) -> io::Result<Received> {
+    let mut buffer = [0; LONGEST_REQUEST];
+    let count = stream.try_read(&mut buffer)?;
+    let bytes = &buffer[..count];
+    Ok(match app.again(bytes) {
+        _ if bytes.is_empty() => Received::Nothing,
+        Some(answer) => Received::Repeated(answer),
+        None => Received::Request(Bytes::copy_from_slice(bytes)),
+    })
+}
+
+async fn send(io: &mut Watched, mut bytes: Bytes) -> io::Result<()> {
+    let _answering = io.connection.answer();
+    while !bytes.is_empty() {
+        let sent = poll_fn(|cx| Pin::new(&mut *io).poll_write(cx, &bytes)).await?;
+        bytes.advance(sent);
+    }
+    Ok(())
+}
+
+/// Lets hyper serve what begins with `received`, which `io` gives it first, until there is nothing to do. Returns the
+/// connection and the beginning of the next request; or `None` if the connection has ended.
+async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Result<Option<(Watched, Bytes)>> {
+    let connection = Arc::clone(&io.connection);
+    let asked = Arc::new(Mutex::new(Asked::default()));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (app, asked, answering) = (Arc::clone(app), Arc::clone(&asked), connection.answer());
+        async move {
+            let (method, has_body) = (request.method().clone(), !request.body().is_end_stream());
+            let response = app.respond(request).await?;
+            let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.requests += 1;
+            asked.has_body |= has_body;
+            asked.repeatable =
+                response.extensions().get::<Repeatable>().map(|of| (of.clone(), method, response.status()));
+            drop(asked);
+            Ok::<_, std::convert::Infallible>(response.map(|body| Tracked { body, answering }))
+        }
+    });
+    let asked = || asked.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFERED);
+    let mut http = Box::new(builder.serve_connection(TokioIo::new(io), service));
+
+    let has_ended = poll_fn(|cx| {
+        if connection.is_last() {
+            Pin::new(&mut *http).graceful_shutdown();
+        }
+        match Pin::new(&mut *http).poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended.map(|()| true)),
+            // A body that was not read to its end must not be taken for the next request.
+            Poll::Pending if connection.is_idle() && !asked().has_body => Poll::Ready(Ok(false)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await?;
+
+    let parts = http.into_parts();
+    let mut io = parts.io.into_inner();
+    let Asked { requests, repeatable, .. } = std::mem::take(&mut *asked());
+    if let (1, Some((of, method, status)), Some(bytes)) = (requests, repeatable, io.recorded())
+        && parts.read_buf.is_empty()
+        && received.ends_with(b"\r\n\r\n")
+        && let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n")
+    {
+        app.keep(received, &of, Answer { bytes, content: end + 4, closes: has_ended, method, status });
+    }
+    Ok((!has_ended).then_some((io, parts.read_buf)))
+}
+
+/// What was asked while hyper had the connection.
+#[derive(Default)]
+struct Asked {
+    requests: u32,
+    has_body: bool,
+    /// What the last answer says of itself.
+    repeatable: Option<(Repeatable, Method, StatusCode)>,
+}
+
+/// The body of an answer, which is under way as long as this lives.
+struct Tracked {
+    body: Body,
+    #[expect(dead_code, reason = "it acts when it is dropped")]
+    answering: Answering,
+}
+
+impl http_body::Body for Tracked {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
