@@ -38,7 +38,7 @@ impl FileBody {
     ///
     /// `UnexpectedEof` when the file has been truncated since; any error of reading it.
     pub fn new(snapshot: Arc<Snapshot>, range: Range<u64>, served: Arc<Served>) -> io::Result<Self> {
-        let first = read(&snapshot, &piece(&range))?;
+        let first = snapshot.read(piece(&range))?;
         Ok(Self { snapshot, served, left: range, first: Some(first), reading: None })
     }
 }
@@ -75,7 +75,7 @@ impl FileBody {
         let (snapshot, left) = (&self.snapshot, &self.left);
         let reading = self.reading.get_or_insert_with(|| {
             let (snapshot, piece) = (Arc::clone(snapshot), piece(left));
-            spawn_blocking(move || read(&snapshot, &piece))
+            spawn_blocking(move || snapshot.read(piece))
         });
         let read = ready!(Pin::new(reading).poll(cx)).unwrap_or_else(|error| Err(io::Error::other(error)));
         self.reading = None;
@@ -85,10 +85,4 @@ impl FileBody {
 
 fn piece(range: &Range<u64>) -> Range<u64> {
     range.start..range.end.min(range.start + PIECE)
-}
-
-fn read(snapshot: &Snapshot, range: &Range<u64>) -> io::Result<Bytes> {
-    let mut buffer = vec![0; (range.end - range.start) as usize];
-    snapshot.read_exact_at(&mut buffer, range.start)?;
-    Ok(buffer.into())
 }

@@ -122,6 +122,8 @@ pub struct Connection {
     close: Notify,
     /// Whether the connection ends with the answer that is under way.
     is_last: AtomicBool,
+    /// Whether the answer under way is worth keeping.
+    is_kept: AtomicBool,
 }
 
 struct Activity {
@@ -145,7 +147,12 @@ enum Phase {
 impl Connection {
     fn new(opened: Instant) -> Self {
         let activity = Activity { phase: Phase::Idle, since: opened, blocked: false };
-        Self { activity: Mutex::new(activity), close: Notify::new(), is_last: AtomicBool::new(false) }
+        Self {
+            activity: Mutex::new(activity),
+            close: Notify::new(),
+            is_last: AtomicBool::new(false),
+            is_kept: AtomicBool::new(false),
+        }
     }
 
     /// Marks a request as being answered until the returned guard is dropped, with the end of the answer.
@@ -174,6 +181,11 @@ impl Connection {
     /// Whether the connection ends with the answer that is under way.
     pub fn is_last(&self) -> bool {
         self.is_last.load(Ordering::Relaxed)
+    }
+
+    /// Whether to keep what is written from now on.
+    pub fn keep(&self, is_kept: bool) {
+        self.is_kept.store(is_kept, Ordering::Relaxed);
     }
 
     /// Waits until the connection is asked to make room, or its time is up.
@@ -250,8 +262,9 @@ impl Watched {
         Self { stream, connection, received: Bytes::new(), sent: None }
     }
 
-    /// Gives `received` to the next reader, and keeps what is written in answer to it.
+    /// Gives `received` to the next reader. What is written in answer to it is kept if the connection is asked to.
     pub fn rewind(&mut self, received: Bytes) {
+        self.connection.keep(false);
         self.received = received;
         self.sent = Some(Vec::new());
     }
@@ -276,6 +289,9 @@ impl Watched {
     /// Keeps the first `count` bytes of `slices`.
     fn record(&mut self, slices: &[io::IoSlice<'_>], count: usize) {
         let Some(sent) = &mut self.sent else { return };
+        if !self.connection.is_kept.load(Ordering::Relaxed) {
+            return;
+        }
         if sent.len() + count > repeat::LONGEST {
             self.sent = None;
             return;

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{self, Poll};
+use std::task::{self, Poll, ready};
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::connections::{Answering, Connection, Watched};
@@ -40,7 +40,7 @@ pub async fn converse(stream: TcpStream, app: Arc<App>, connection: &Arc<Connect
     let mut received = Bytes::new();
     loop {
         if received.is_empty() {
-            received = match wait(&io.stream, &app).await? {
+            received = match poll_fn(|cx| poll_received(&mut io, &app, cx)).await? {
                 Received::Nothing => return Ok(()),
                 Received::Request(bytes) => bytes,
                 Received::Repeated(answer) => {
@@ -72,25 +72,16 @@ enum Received {
 }
 
 /// Waits for bytes, and takes what is there.
-async fn wait(stream: &TcpStream, app: &App) -> io::Result<Received> {
-    loop {
-        poll_fn(|cx| stream.poll_read_ready(cx)).await?;
-        match receive(stream, app) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            received => return received,
-        }
-    }
-}
-
-fn receive(stream: &TcpStream, app: &App) -> io::Result<Received> {
+fn poll_received(io: &mut Watched, app: &App, cx: &mut task::Context<'_>) -> Poll<io::Result<Received>> {
     let mut buffer = [0; LONGEST_REQUEST];
-    let count = stream.try_read(&mut buffer)?;
-    let bytes = &buffer[..count];
-    Ok(match app.again(bytes) {
+    let mut buffer = ReadBuf::new(&mut buffer);
+    ready!(Pin::new(&mut io.stream).poll_read(cx, &mut buffer))?;
+    let bytes = buffer.filled();
+    Poll::Ready(Ok(match app.again(bytes) {
         _ if bytes.is_empty() => Received::Nothing,
         Some(answer) => Received::Repeated(answer),
         None => Received::Request(Bytes::copy_from_slice(bytes)),
-    })
+    }))
 }
 
 async fn send(io: &mut Watched, mut bytes: Bytes) -> io::Result<()> {
@@ -108,7 +99,8 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
     let connection = Arc::clone(&io.connection);
     let asked = Arc::new(Mutex::new(Asked::default()));
     let service = service_fn(|request: Request<Incoming>| {
-        let (app, asked, answering) = (Arc::clone(app), Arc::clone(&asked), connection.answer());
+        let (app, asked) = (Arc::clone(app), Arc::clone(&asked));
+        let (connection, answering) = (Arc::clone(&connection), connection.answer());
         async move {
             let (method, has_body) = (request.method().clone(), !request.body().is_end_stream());
             let response = app.respond(request).await?;
@@ -117,6 +109,7 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
             asked.has_body |= has_body;
             asked.repeatable =
                 response.extensions().get::<Repeatable>().map(|of| (of.clone(), method, response.status()));
+            connection.keep(asked.repeatable.is_some());
             drop(asked);
             Ok::<_, std::convert::Infallible>(response.map(|body| Tracked { body, answering }))
         }

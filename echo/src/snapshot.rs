@@ -2,17 +2,19 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use crate::generation::{FIRST_LINE, Generation};
 
-/// How much is read at a time while the last newline is looked for, in bytes.
-const CHUNK: u64 = 4096;
+/// How much of the file's end is read, and kept for answers, when a snapshot is taken, in bytes.
+const END: u64 = 16 * 1024;
 /// Two writes within one tick of the kernel's clock can leave the same stamp, so a stamp younger than this proves nothing.
 /// Ticks last 10 ms at most.
 const SETTLED: Duration = Duration::from_millis(50);
@@ -31,6 +33,8 @@ pub struct Snapshot {
     pub length: u64,
     /// The identity of the file.
     pub generation: Generation,
+    /// The last bytes up to the length, which most clients want.
+    end: Bytes,
 }
 
 /// What in a file's metadata tells one state of a file from another.
@@ -84,13 +88,16 @@ impl Snapshot {
     pub fn take(path: &Path) -> io::Result<Self> {
         // Without O_NONBLOCK, opening a FIFO would wait for its writer.
         let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
-        Self::of(Arc::new(file))
+        Self::refreshed(&Arc::new(file))
     }
 
-    /// Takes a newer snapshot of a file that is now found with the stamp `found`; `None` if that is another file. All
+    /// Takes a newer snapshot of a file whose name now leads to what is `found`; `None` if that is another file. All
     /// snapshots of a file share one file descriptor.
-    pub fn again(&self, found: &Stamp) -> Option<io::Result<Self>> {
-        found.is_same_file(&self.stamp).then(|| self.refresh())
+    pub fn again(&self, found: &Metadata) -> Option<io::Result<Self>> {
+        Stamp::of(found).is_same_file(&self.stamp).then(|| match Self::of(&self.file, found) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.refresh(),
+            taken => taken,
+        })
     }
 
     /// Takes another snapshot of the same file, even if it has lost its name meanwhile.
@@ -99,28 +106,29 @@ impl Snapshot {
     ///
     /// When it can't be read.
     pub fn refresh(&self) -> io::Result<Self> {
-        Self::of(Arc::clone(&self.file))
+        Self::refreshed(&self.file)
     }
 
-    fn of(file: Arc<File>) -> io::Result<Self> {
+    fn refreshed(file: &Arc<File>) -> io::Result<Self> {
         let mut attempt = 1;
         loop {
-            let now = SystemTime::now();
-            let metadata = file.metadata()?;
-            if !metadata.is_file() {
-                return Err(io::Error::other("it is not a regular file"));
-            }
-            match measure(&file, &metadata) {
-                Ok((length, generation)) => {
-                    let stamp = Stamp::of(&metadata);
-                    let is_settled = now.duration_since(stamp.last_change()).is_ok_and(|age| age >= SETTLED);
-                    return Ok(Self { file, stamp, is_settled, length, generation });
-                }
+            match Self::of(file, &file.metadata()?) {
                 // The file shrank between two of our looks at it.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
-                Err(error) => return Err(error),
+                taken => return taken,
             }
         }
+    }
+
+    fn of(file: &Arc<File>, metadata: &Metadata) -> io::Result<Self> {
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let stamp = Stamp::of(metadata);
+        let is_settled = SystemTime::now().duration_since(stamp.last_change()).is_ok_and(|age| age >= SETTLED);
+        let (length, end) = last_lines(file, metadata.len())?;
+        let generation = generation(file, metadata, length, &end)?;
+        Ok(Self { file: Arc::clone(file), stamp, is_settled, length, generation, end })
     }
 
     /// When the file was last written.
@@ -128,44 +136,53 @@ impl Snapshot {
         self.stamp.modified
     }
 
-    /// Fills `buffer` with the bytes from `offset` on.
+    /// The bytes in `range`, which lies within the length.
     ///
     /// # Errors
     ///
     /// `UnexpectedEof` when they are not there any more; any error of reading the file.
-    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
+    pub fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let end_begins = self.length - self.end.len() as u64;
+        match range.start.checked_sub(end_begins) {
+            Some(start) => Ok(self.end.slice(start as usize..(range.end - end_begins) as usize)),
+            None => read(&self.file, range).map(Bytes::from),
+        }
     }
 }
 
-fn measure(file: &File, metadata: &Metadata) -> io::Result<(u64, Generation)> {
-    let length = end_of_last_line(file, metadata.len())?;
-    Ok((length, generation(file, metadata, length)?))
+fn read(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    file.read_exact_at(&mut bytes, range.start)?;
+    Ok(bytes)
 }
 
-/// The number of bytes up to and including the last newline before `size`. Reads backwards, only as far as it must.
-fn end_of_last_line(file: &File, size: u64) -> io::Result<u64> {
-    let mut chunk = [0; CHUNK as usize];
+/// The number of bytes up to and including the last newline before `size`, and the last of those bytes. Reads
+/// backwards, only as far as it must.
+fn last_lines(file: &File, size: u64) -> io::Result<(u64, Bytes)> {
     let mut end = size;
     while end > 0 {
-        let start = end.saturating_sub(CHUNK);
-        let chunk = &mut chunk[..(end - start) as usize];
-        file.read_exact_at(chunk, start)?;
-        if let Some(newline) = memchr::memrchr(b'\n', chunk) {
-            return Ok(start + newline as u64 + 1);
+        let start = end.saturating_sub(END);
+        let mut chunk = read(file, start..end)?;
+        if let Some(newline) = memchr::memrchr(b'\n', &chunk) {
+            chunk.truncate(newline + 1);
+            return Ok((start + chunk.len() as u64, chunk.into()));
         }
         end = start;
     }
-    Ok(0)
+    Ok((0, Bytes::new()))
 }
 
-fn generation(file: &File, metadata: &Metadata, length: u64) -> io::Result<Generation> {
+fn generation(file: &File, metadata: &Metadata, length: u64, end: &[u8]) -> io::Result<Generation> {
     if length == 0 {
         return Ok(Generation::NONE);
     }
-    let mut start = [0; FIRST_LINE];
-    let start = &mut start[..length.min(FIRST_LINE as u64) as usize];
-    file.read_exact_at(start, 0)?;
-    let first_line = memchr::memchr(b'\n', start).map_or(&*start, |newline| &start[..=newline]);
+    let elsewhere;
+    let start = if end.len() as u64 == length {
+        end
+    } else {
+        elsewhere = read(file, 0..length.min(FIRST_LINE as u64))?;
+        &elsewhere
+    };
+    let first_line = memchr::memchr(b'\n', start).map_or(start, |newline| &start[..=newline]);
     Ok(Generation::new(metadata.ino(), metadata.created().ok(), first_line))
 }

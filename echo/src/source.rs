@@ -48,10 +48,10 @@ impl Source {
     ///
     /// When there is no file, or none that can be read.
     pub fn snapshot(&self) -> io::Result<Arc<Snapshot>> {
-        let found = std::fs::metadata(&self.path).map(|metadata| Stamp::of(&metadata));
+        let found = std::fs::metadata(&self.path);
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let again = match (&found, &*latest) {
-            (Ok(found), Latest::Taken { snapshot }) if snapshot.is_settled && snapshot.stamp == *found => {
+            (Ok(found), Latest::Taken { snapshot }) if snapshot.is_settled && snapshot.stamp == Stamp::of(found) => {
                 return Ok(Arc::clone(snapshot));
             }
             (Ok(found), Latest::Taken { snapshot }) => snapshot.again(found),
