@@ -1,6 +1,7 @@
 //! The open connections: who has waited long enough, and who makes room when there are too many.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -167,6 +168,11 @@ impl Connection {
         self.activity().is_answering()
     }
 
+    /// Whether bytes wait for the client to take them.
+    pub fn is_blocked(&self) -> bool {
+        self.activity().blocked
+    }
+
     /// Whether nothing is under way: no answer, and no request that has begun.
     pub fn is_idle(&self) -> bool {
         let activity = self.activity();
@@ -267,6 +273,22 @@ impl Watched {
         self.connection.keep(false);
         self.received = received;
         self.sent = Some(Vec::new());
+    }
+
+    /// Waits until the client can take something.
+    pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = self.stream.poll_write_ready(cx);
+        self.connection.activity().blocked = result.is_pending();
+        result
+    }
+
+    /// Sends all of `bytes`.
+    pub async fn send(&mut self, mut bytes: Bytes) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent = poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, &bytes)).await?;
+            bytes.advance(sent);
+        }
+        Ok(())
     }
 
     /// What was written since, if it answers what was received and nothing else.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
-use axum::body::Body;
 use axum::http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderMap,
     LAST_MODIFIED, RANGE, RETRY_AFTER,
@@ -17,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use httpdate::HttpDate;
 use percent_encoding::percent_decode;
 
-use crate::body::FileBody;
+use crate::bulk;
 use crate::conditional::{Outcome, Validators};
 use crate::http::{ONLY_READ, sentence};
 use crate::live::Live;
@@ -187,16 +186,12 @@ fn answer(
         }
         _ => (StatusCode::OK, 0..length),
     };
-    let body = match *method {
-        Method::HEAD => Body::empty(),
-        _ => Body::new(FileBody::new(Arc::clone(snapshot), range.clone(), Arc::clone(served))?),
-    };
     let described = [
         (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
         (CONTENT_LENGTH, (range.end - range.start).to_string()),
         (ACCEPT_RANGES, "bytes".to_owned()),
     ];
-    let mut response = (status, common, described, body).into_response();
+    let mut response = (status, common, described).into_response();
     let headers = response.headers_mut();
     if status == StatusCode::PARTIAL_CONTENT {
         let content_range = format!("bytes {}-{}/{length}", range.start, range.end - 1);
@@ -205,7 +200,10 @@ fn answer(
         let offset = offset::token(snapshot.generation, length);
         headers.insert(NEXT_OFFSET, offset.try_into().map_err(io::Error::other)?);
     }
-    Ok(response)
+    match *method {
+        Method::HEAD => Ok(response),
+        _ => bulk::with_content(response, snapshot, range, served),
+    }
 }
 
 /// `Range` is defined for `GET` alone, and may stand once.

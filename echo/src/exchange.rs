@@ -10,16 +10,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll, ready};
 
 use axum::body::Body;
-use axum::http::{Method, Request, StatusCode};
-use bytes::{Buf, Bytes};
+use axum::http::header::CONNECTION;
+use axum::http::{Method, Request, StatusCode, Version};
+use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::bulk::Bulk;
 use crate::connections::{Answering, Connection, Watched};
 use crate::http::App;
 use crate::repeat::{Answer, LONGEST_REQUEST, Repeatable};
@@ -44,7 +46,9 @@ pub async fn converse(stream: TcpStream, app: Arc<App>, connection: &Arc<Connect
                 Received::Nothing => return Ok(()),
                 Received::Request(bytes) => bytes,
                 Received::Repeated(answer) => {
-                    send(&mut io, answer.bytes).await?;
+                    let answering = connection.answer();
+                    io.send(answer.bytes).await?;
+                    drop(answering);
                     if answer.closes || connection.is_last() {
                         return Ok(());
                     }
@@ -84,15 +88,6 @@ fn poll_received(io: &mut Watched, app: &App, cx: &mut task::Context<'_>) -> Pol
     }))
 }
 
-async fn send(io: &mut Watched, mut bytes: Bytes) -> io::Result<()> {
-    let _answering = io.connection.answer();
-    while !bytes.is_empty() {
-        let sent = poll_fn(|cx| Pin::new(&mut *io).poll_write(cx, &bytes)).await?;
-        bytes.advance(sent);
-    }
-    Ok(())
-}
-
 /// Lets hyper serve what begins with `received`, which `io` gives it first, until there is nothing to do. Returns the
 /// connection and the beginning of the next request; or `None` if the connection has ended.
 async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Result<Option<(Watched, Bytes)>> {
@@ -103,10 +98,13 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         let (connection, answering) = (Arc::clone(&connection), connection.answer());
         async move {
             let (method, has_body) = (request.method().clone(), !request.body().is_end_stream());
+            let may_stay = request.version() == Version::HTTP_11 && !request.headers().contains_key(CONNECTION);
             let response = app.respond(request).await?;
             let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
             asked.requests += 1;
             asked.has_body |= has_body;
+            asked.closes = !may_stay || has_body || response.headers().contains_key(CONNECTION);
+            asked.bulk = response.extensions().get::<Bulk>().cloned();
             asked.repeatable =
                 response.extensions().get::<Repeatable>().map(|of| (of.clone(), method, response.status()));
             connection.keep(asked.repeatable.is_some());
@@ -125,6 +123,8 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         }
         match Pin::new(&mut *http).poll(cx) {
             Poll::Ready(ended) => Poll::Ready(ended.map(|()| true)),
+            // The head is out, and the body is ours.
+            Poll::Pending if asked().bulk.is_some() && !connection.is_blocked() => Poll::Ready(Ok(false)),
             // A body that was not read to its end must not be taken for the next request.
             Poll::Pending if connection.is_idle() && !asked().has_body => Poll::Ready(Ok(false)),
             Poll::Pending => Poll::Pending,
@@ -134,7 +134,11 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
 
     let parts = http.into_parts();
     let mut io = parts.io.into_inner();
-    let Asked { requests, repeatable, .. } = std::mem::take(&mut *asked());
+    let Asked { requests, repeatable, bulk, closes, .. } = std::mem::take(&mut *asked());
+    if let Some(bulk) = bulk {
+        bulk.send(&mut io).await?;
+        return Ok((!closes).then_some((io, parts.read_buf)));
+    }
     if let (1, Some((of, method, status)), Some(bytes)) = (requests, repeatable, io.recorded())
         && parts.read_buf.is_empty()
         && received.ends_with(b"\r\n\r\n")
@@ -150,6 +154,10 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
 struct Asked {
     requests: u32,
     has_body: bool,
+    /// Whether the connection must end with the last answer, for all that we know.
+    closes: bool,
+    /// What follows the last answer's head.
+    bulk: Option<Bulk>,
     /// What the last answer says of itself.
     repeatable: Option<(Repeatable, Method, StatusCode)>,
 }

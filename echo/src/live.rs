@@ -15,7 +15,7 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::body::FileBody;
+use crate::bulk;
 use crate::follow::{Follower, Next};
 use crate::growth::Growth;
 use crate::http::sentence;
@@ -116,11 +116,10 @@ impl Live {
             (NEXT_OFFSET, offset::token(snapshot.generation, snapshot.length)),
             (UP_TO_DATE, "true".to_owned()),
         ];
-        let body = match *method {
-            Method::HEAD => Body::empty(),
-            _ => Body::new(FileBody::new(Arc::clone(snapshot), position..snapshot.length, Arc::clone(&self.served))?),
-        };
-        Ok((headers, body).into_response())
+        match *method {
+            Method::HEAD => Ok(headers.into_response()),
+            _ => bulk::with_content(headers.into_response(), snapshot, position..snapshot.length, &self.served),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `echo` serves one growing file over HTTP. See `ARCHITECTURE.md` for the path of a number.
 
-mod body;
+mod bulk;
 mod check;
 mod conditional;
 mod connections;

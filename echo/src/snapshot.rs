@@ -1,7 +1,7 @@
 //! The file at one instant: opened once, its length fixed, never looked at beyond it.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::generation::{FIRST_LINE, Generation};
 
@@ -134,6 +135,21 @@ impl Snapshot {
     /// When the file was last written.
     pub fn modified(&self) -> SystemTime {
         self.stamp.modified
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on, if that takes no waiting for a disk; returns whether it did. It does
+    /// not where the file system can't tell.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` when the bytes are not there any more; any error of reading the file.
+    pub fn read_from_memory(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+        match preadv2(&*self.file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => Ok(count == buffer.len()),
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The bytes in `range`, which lies within the length.
