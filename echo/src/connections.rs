@@ -282,7 +282,23 @@ impl Watched {
         result
     }
 
+    /// Waits until the client closes the connection or breaks it. What it sends meanwhile is dropped.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut buffer = [0; 256];
+            let mut buffer = ReadBuf::new(&mut buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
     /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is broken.
     pub async fn send(&mut self, mut bytes: Bytes) -> io::Result<()> {
         while !bytes.is_empty() {
             let sent = poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, &bytes)).await?;

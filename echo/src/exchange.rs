@@ -25,6 +25,7 @@ use crate::bulk::Bulk;
 use crate::connections::{Answering, Connection, Watched};
 use crate::http::App;
 use crate::repeat::{Answer, LONGEST_REQUEST, Repeatable};
+use crate::stream::Endless;
 
 /// The largest request line and header section that is read, in bytes; a larger one is answered 431, and so is one with
 /// more than hyper's 100 header lines.
@@ -98,13 +99,18 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         let (connection, answering) = (Arc::clone(&connection), connection.answer());
         async move {
             let (method, has_body) = (request.method().clone(), !request.body().is_end_stream());
-            let may_stay = request.version() == Version::HTTP_11 && !request.headers().contains_key(CONNECTION);
+            let version = request.version();
+            let may_stay = version == Version::HTTP_11 && !request.headers().contains_key(CONNECTION);
             let response = app.respond(request).await?;
             let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
             asked.requests += 1;
             asked.has_body |= has_body;
             asked.closes = !may_stay || has_body || response.headers().contains_key(CONNECTION);
-            asked.bulk = response.extensions().get::<Bulk>().cloned();
+            asked.rest = match (response.extensions().get(), response.extensions().get()) {
+                (Some(bulk), _) => Some(Rest::Bulk(Bulk::clone(bulk))),
+                (_, Some(endless)) => Some(Rest::Endless(Endless::clone(endless), version == Version::HTTP_11)),
+                _ => None,
+            };
             asked.repeatable =
                 response.extensions().get::<Repeatable>().map(|of| (of.clone(), method, response.status()));
             connection.keep(asked.repeatable.is_some());
@@ -124,7 +130,7 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         match Pin::new(&mut *http).poll(cx) {
             Poll::Ready(ended) => Poll::Ready(ended.map(|()| true)),
             // The head is out, and the body is ours.
-            Poll::Pending if asked().bulk.is_some() && !connection.is_blocked() => Poll::Ready(Ok(false)),
+            Poll::Pending if asked().rest.is_some() && !connection.is_blocked() => Poll::Ready(Ok(false)),
             // A body that was not read to its end must not be taken for the next request.
             Poll::Pending if connection.is_idle() && !asked().has_body => Poll::Ready(Ok(false)),
             Poll::Pending => Poll::Pending,
@@ -134,10 +140,17 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
 
     let parts = http.into_parts();
     let mut io = parts.io.into_inner();
-    let Asked { requests, repeatable, bulk, closes, .. } = std::mem::take(&mut *asked());
-    if let Some(bulk) = bulk {
-        bulk.send(&mut io).await?;
-        return Ok((!closes).then_some((io, parts.read_buf)));
+    let Asked { requests, repeatable, rest, closes, .. } = std::mem::take(&mut *asked());
+    match rest {
+        Some(Rest::Bulk(bulk)) => {
+            bulk.send(&mut io).await?;
+            return Ok((!closes).then_some((io, parts.read_buf)));
+        }
+        Some(Rest::Endless(endless, is_chunked)) => {
+            endless.send(&mut io, is_chunked).await?;
+            return Ok(None);
+        }
+        None => {}
     }
     if let (1, Some((of, method, status)), Some(bytes)) = (requests, repeatable, io.recorded())
         && parts.read_buf.is_empty()
@@ -157,9 +170,16 @@ struct Asked {
     /// Whether the connection must end with the last answer, for all that we know.
     closes: bool,
     /// What follows the last answer's head.
-    bulk: Option<Bulk>,
+    rest: Option<Rest>,
     /// What the last answer says of itself.
     repeatable: Option<(Repeatable, Method, StatusCode)>,
+}
+
+/// What we send ourselves once hyper has sent the head.
+enum Rest {
+    Bulk(Bulk),
+    /// With whether it is sent as chunks.
+    Endless(Endless, bool),
 }
 
 /// The body of an answer, which is under way as long as this lives.

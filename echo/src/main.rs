@@ -24,6 +24,7 @@ mod signal;
 mod snapshot;
 mod source;
 mod sse;
+mod stream;
 mod supervise;
 
 use std::ffi::OsString;
