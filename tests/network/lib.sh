@@ -286,7 +286,7 @@ http {
 $(for folder in client_body proxy fastcgi uwsgi scgi; do echo "  ${folder}_temp_path $scratch/nginx-$folder;"; done)
   log_format short '\$request \$status';
   server {
-    listen 443 ssl;
+    listen 443 ssl; ssl_protocols TLSv1.3;
     ssl_certificate $scratch/tls/gateway.pem; ssl_certificate_key $scratch/tls/gateway.pem;
     location / {
       proxy_pass http://127.0.0.1:9000; proxy_http_version 1.1; proxy_set_header Connection ''; proxy_buffering off;
@@ -296,6 +296,10 @@ $(for folder in client_body proxy fastcgi uwsgi scgi; do echo "  ${folder}_temp_
     listen 8080; root $scratch/near;
     location = /login { default_type text/html; return 200 '<form>'; }
     location = /moved { return 301 /data; }
+  }
+  server {
+    listen 8443 ssl; ssl_protocols TLSv1.2;
+    ssl_certificate $scratch/tls/gateway.pem; ssl_certificate_key $scratch/tls/gateway.pem;
   }
   server { listen 8081; root $scratch/near; keepalive_timeout 0; }
   server { listen 8082; root $scratch/near; etag off; access_log $scratch/requests short; }
