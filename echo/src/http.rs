@@ -50,14 +50,14 @@ impl App {
         let requests = Arc::clone(&figures.requests);
         let (page, source) = (Arc::new(page), Arc::clone(&figures.source));
         let others = Router::new()
+            .route("/", get(async move || page.respond(source.snapshot().ok().as_deref())))
+            .merge(page::assets())
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz).with_state(Arc::new(readiness)))
             .route("/metrics", get(metrics).with_state(Arc::new(figures)))
             .method_not_allowed_fallback(async || sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ))
             .fallback(async || sentence(StatusCode::NOT_FOUND, "There is nothing here; / has a list of what there is."))
-            .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, HeaderValue::from_static("no-store")))
-            .route("/", get(async move || page.respond(source.snapshot().ok().as_deref())))
-            .merge(page::assets());
+            .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, HeaderValue::from_static("no-store")));
         Arc::new(Self { data, others, demand, requests, repeats: Repeats::default(), stage })
     }
 
