@@ -5,7 +5,7 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE  ?=
 LABELS   = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE)
 
-.PHONY: run test check images push test-cluster deny sbom trust soak bench-mirrors
+.PHONY: run test check bench bench-mirrors images push test-cluster deny sbom trust soak
 
 # Both programs in one command, in this folder; then: curl http://localhost:8000/data
 run:
@@ -45,3 +45,8 @@ bench-mirrors:
 # End to end on the cluster of the current context; needs the images.
 test-cluster:
 	tests/cluster/run
+
+# How fast it is, beside nginx, python and a C loop that does nothing but answer: takes ten minutes, needs a C compiler
+# and python3, and should have the machine to itself. Writes the figures into docs/.
+bench:
+	bench/run
