@@ -5,7 +5,7 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE  ?=
 LABELS   = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE)
 
-.PHONY: run test check images test-images test-cluster
+.PHONY: run test check images push test-cluster deny sbom trust soak
 
 # Both programs in one command, in this folder; then: curl http://localhost:8000/data
 run:
@@ -32,3 +32,20 @@ images:
 # End to end on the cluster of the current context; needs the images.
 test-cluster:
 	tests/cluster/run
+
+# Gives the three images to REGISTRY (a host and a namespace), under TAG.
+TAG ?= $(VERSION)
+push:
+	for image in appcoup appcoup/generator appcoup/echo; do \
+	  docker tag $$image:$(VERSION) $(REGISTRY)/$$image:$(TAG) && docker push $(REGISTRY)/$$image:$(TAG) || exit; \
+	done
+
+# Licences, sources, bans and doubles of what the programs are built from. Advisories need a database from the network:
+# `cargo deny check advisories`.
+deny:
+	cargo deny check licenses bans sources
+
+# What each program is built from, as CycloneDX: target/sbom/*.cdx.json
+sbom:
+	mkdir -p target/sbom
+	for program in generator echo; do scripts/sbom $$program >target/sbom/$$program.cdx.json || exit; done
