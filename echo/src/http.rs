@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::uri::Authority;
 use axum::http::{StatusCode, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -60,14 +61,24 @@ pub fn app(
         .layer(log_at_debug)
 }
 
-/// Refuses what RFC 9112 §3.2 has refused: a request of HTTP/1.1 without just one `Host`. A proxy and a server that
-/// disagree about the host of a request can be played off against each other.
+/// Refuses what RFC 9112 §3.2 has refused: a request of HTTP/1.1 without just one `Host`, and one that can be no host. A
+/// proxy and a server that disagree about the host of a request can be played off against each other.
 async fn require_host(request: Request, next: Next) -> Response {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return sentence(StatusCode::BAD_REQUEST, "A request needs one Host header.");
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let refused = match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() == Version::HTTP_11,
+        (Some(host), None) => !is_host(host.as_bytes()),
+        (Some(_), Some(_)) => true,
+    };
+    if refused {
+        return sentence(StatusCode::BAD_REQUEST, "A request needs one Host header, with a host.");
     }
     next.run(request).await
+}
+
+/// Whether `value` is a host, with a port or without; it may be empty.
+fn is_host(value: &[u8]) -> bool {
+    value.is_empty() || Authority::try_from(value).is_ok_and(|authority| !authority.as_str().contains('@'))
 }
 
 /// What a client is told about a verb that asks for more than reading.

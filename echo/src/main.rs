@@ -10,6 +10,9 @@ mod connections;
 mod copy;
 mod data;
 mod follow;
+#[cfg(test)]
+#[path = "../../fuzz/checks/echo.rs"]
+mod fuzz;
 mod generation;
 mod growth;
 mod health;
