@@ -62,7 +62,10 @@ impl FromStr for Generation {
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         match text {
             "0" => Ok(Self::NONE),
-            _ if text.len() == 16 && text.bytes().all(is_hex) => u64::from_str_radix(text, 16).map(Self).map_err(drop),
+            _ if text.len() == 16 && text.bytes().all(is_hex) => match u64::from_str_radix(text, 16) {
+                Ok(0) | Err(_) => Err(()),
+                Ok(hash) => Ok(Self(hash)),
+            },
             _ => Err(()),
         }
     }

@@ -158,3 +158,52 @@ impl http_body::Body for Tracked {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net;
+
+    use axum::routing::get;
+    use futures_util::stream;
+
+    use super::*;
+
+    fn ask(stream: &mut net::TcpStream, path: &str) -> String {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).unwrap_or_default();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    fn panic_between_others(address: SocketAddr) {
+        let mut other = net::TcpStream::connect(address).unwrap();
+        for path in ["/panic", "/body", "/panic"] {
+            assert!(ask(&mut other, "/fine").ends_with("fine"));
+            let mut stream = net::TcpStream::connect(address).unwrap();
+            let mut answer = ask(&mut stream, path);
+            let _ = stream.read_to_string(&mut answer);
+            assert!(!answer.contains("fine") && !answer.ends_with("0\r\n\r\n"), "{path}: {answer:?}");
+        }
+        assert!(ask(&mut other, "/fine").ends_with("fine"));
+    }
+
+    /// No request is known that leads to a panic; were there one, its connection alone would end.
+    #[tokio::test]
+    async fn a_panic_in_one_request_harms_no_other() {
+        let broken = || stream::poll_fn(|_| -> Poll<Option<Result<Bytes, String>>> { panic!("in a body") });
+        let app = Router::new()
+            .route("/panic", get(async || -> &'static str { panic!("in a handler") }))
+            .route("/body", get(async move || Body::from_stream(broken())))
+            .route("/fine", get(async || "fine"));
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Connections::new(10);
+        let stage = watch::Sender::new(Stage::Serving);
+        tokio::spawn(serve(listener, app, Arc::clone(&connections), stage.subscribe()));
+        tokio::task::spawn_blocking(move || panic_between_others(address)).await.unwrap();
+        while connections.count() > 0 {
+            yield_now().await; // their places are given back, too
+        }
+    }
+}

@@ -34,7 +34,8 @@ fn meddle(file: &Path, what: u8, how: u64) {
         2 => OpenOptions::new().append(true).open(file).and_then(|mut file| file.write_all(&[b'5', how as u8])),
         3 => fs::remove_file(file),
         4 => fs::rename(file, file.with_extension("1")),
-        _ => fs::write(file.with_extension("new"), [how as u8]).and_then(|()| fs::rename(file.with_extension("new"), file)),
+        _ => fs::write(file.with_extension("new"), [how as u8])
+            .and_then(|()| fs::rename(file.with_extension("new"), file)),
     };
     done.expect("anybody may do that");
 }
