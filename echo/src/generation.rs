@@ -84,6 +84,8 @@ mod tests {
         assert_eq!(Generation::new(42, None, b"17\n").to_string(), "f56676586f551aad");
         assert_eq!(Generation::of_line(b"17\n").to_string(), "3e6813c715e33b28");
         assert_eq!(Generation::NONE.to_string(), "0");
+        assert_eq!("0".parse(), Ok(Generation::NONE));
+        assert_eq!("0000000000000000".parse::<Generation>(), Err(()), "no file has two tokens");
     }
 
     #[test]
