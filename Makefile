@@ -49,3 +49,15 @@ deny:
 sbom:
 	mkdir -p target/sbom
 	for program in generator echo; do scripts/sbom $$program >target/sbom/$$program.cdx.json || exit; done
+
+# What tries to break it: long, and as root. CI does a minute of `make soak`.
+trust: deny
+	cargo test --quiet -- --include-ignored
+	tests/trust/run
+	tests/trust/reproducible
+	tests/trust/soak $(or $(DURATION),1h)
+
+# All at once, for so long: make soak DURATION=60s
+soak:
+	cargo build --quiet
+	tests/trust/soak $(or $(DURATION),60s)
