@@ -69,7 +69,7 @@ pub fn conditional(data: &[u8]) {
         Outcome::NotModified => assert!(has(["if-none-match", "if-modified-since"])),
         Outcome::Failed => assert!(has(["if-match", "if-unmodified-since"])),
     }
-    let allowed = validators.allow_range(&headers, written + Duration::from_secs(60));
+    let allowed = validators.allow_range(&headers, written + Duration::from_mins(1));
     assert!(allowed || headers.contains_key("if-range"));
 }
 
@@ -89,7 +89,7 @@ pub fn answer(data: &[u8]) {
     let Some(([low, high, offset, range], lines)) = data.split_first_chunk() else { return };
     let status = 200 + u16::from_le_bytes([*low, *high]) % 400;
     // An odd byte asks for nothing.
-    let asked = |byte: u8| (byte % 2 == 0).then_some(u64::from(byte / 2));
+    let asked = |byte: u8| byte.is_multiple_of(2).then_some(u64::from(byte / 2));
     let asked = Asked { offset: asked(*offset), range: asked(*range) };
     let (mut head, ()) = Response::builder().status(status).body(()).expect("a status is a head").into_parts();
     head.headers = headers(lines, &NAMES);
@@ -150,9 +150,8 @@ pub fn copy(data: &[u8]) {
 #[cfg(test)]
 #[test]
 fn what_was_kept_is_survived() {
-    let targets: [(&str, fn(&[u8])); 5] =
-        [("range", range), ("query", query), ("conditional", conditional), ("answer", answer), ("copy", copy)];
-    for (name, check) in targets {
+    let checks: [fn(&[u8]); 5] = [range, query, conditional, answer, copy];
+    for (name, check) in ["range", "query", "conditional", "answer", "copy"].into_iter().zip(checks) {
         let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/").to_owned() + name;
         let files: Vec<_> = fs::read_dir(corpus).unwrap().map(|file| file.unwrap().path()).collect();
         assert!(!files.is_empty(), "{name}");

@@ -44,7 +44,7 @@ fn meddle(file: &Path, what: u8, how: u64) {
 fn append_and_compare(appender: &mut Appender, file: &Path, mut numbers: Numbers) {
     let mut expected = fs::read(file).unwrap_or_default();
     expected.truncate(expected.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1));
-    numbers.seek(expected.iter().filter(|&&byte| byte == b'\n').count() as u64);
+    numbers.seek(memchr::memchr_iter(b'\n', &expected).count() as u64);
     numbers.push_line(&mut expected);
     appender.append_line().expect("there is room");
     assert_eq!(fs::read(file).expect("a file"), expected);
