@@ -5,17 +5,25 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE  ?=
 LABELS   = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE)
 
-.PHONY: run test check images push test-cluster deny sbom trust soak
+.PHONY: run test test-page check images push test-cluster deny sbom trust soak bench-mirrors
 
 # Both programs in one command, in this folder; then: curl http://localhost:8000/data
 run:
 	cargo build
 	target/debug/echo -- target/debug/generator
 
-# What needs an engine is skipped, and says so, where there is none.
+# What needs a browser, a client, promtool, root or an engine is skipped where there is none, and says so.
 test:
 	cargo test --quiet
+	tests/page/run
+	tests/streams/run
+	tests/metrics/run
+	tests/network/run
 	tests/images/run
+
+# The page at / in a browser.
+test-page:
+	tests/page/run
 
 # The form of the code: nothing here runs it.
 check:
@@ -28,6 +36,11 @@ images:
 	docker build $(LABELS) -t appcoup -t appcoup:$(VERSION) .
 	docker build $(LABELS) -t appcoup/generator -t appcoup/generator:$(VERSION) -f generator.Dockerfile .
 	docker build $(LABELS) -t appcoup/echo -t appcoup/echo:$(VERSION) -f echo.Dockerfile .
+
+# What a mirror adds to the time from an append to its being seen; tells, and writes nothing.
+bench-mirrors:
+	cargo build --release
+	python3 bench/mirrors.py
 
 # End to end on the cluster of the current context; needs the images.
 test-cluster:

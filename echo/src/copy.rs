@@ -39,6 +39,8 @@ impl LocalCopy {
     /// # Errors
     ///
     /// When the folder can't be written to, or what stands there is no mirror's.
+    ///
+    /// It is not served before [`LocalCopy::vouch`].
     pub fn open(path: PathBuf, announced: Arc<Announced>) -> anyhow::Result<Self> {
         finish_replacement(&path)?;
         probe(&path)?;
@@ -64,7 +66,6 @@ impl LocalCopy {
                     "{path} has lines, and no {sidecar} tells whose they are: move it away, a mirror would replace it"
                 )
             })?;
-            copy.announced.announce(metadata.ino(), copy.generation);
         }
         if length < metadata.len() {
             file.set_len(length)?;
@@ -88,6 +89,26 @@ impl LocalCopy {
         Ok(Self::absent(next_of(&self.path), Arc::clone(&self.announced)))
     }
 
+    /// Lets the lines that are here be served.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be asked for its number.
+    pub fn vouch(&self) -> anyhow::Result<()> {
+        match &self.file {
+            Some(file) if self.length > 0 => self.announced.announce(file.metadata()?.ino(), self.generation),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Lets what is here be served no more, until it is vouched for again.
+    pub fn disown(&self) {
+        if let Some(metadata) = self.file.as_ref().and_then(|file| file.metadata().ok()) {
+            self.announced.forget(metadata.ino());
+        }
+    }
+
     /// How many bytes of the upstream's file are here; those up to there never change.
     pub fn length(&self) -> u64 {
         self.length
@@ -104,8 +125,14 @@ impl LocalCopy {
     ///
     /// When the files can't be made.
     pub fn begin(&mut self, generation: Generation) -> anyhow::Result<()> {
-        if self.file.is_some() && self.generation == generation {
+        if let Some(file) = &self.file
+            && self.generation == generation
+        {
+            self.announced.announce(file.metadata()?.ino(), generation);
             return Ok(());
+        }
+        if self.file.is_none() && self.path.exists() {
+            bail!(Meddled(self.path.clone())); // with our sidecar beside it, it would pass for ours
         }
         let sidecar = generation_of(&self.path);
         // Were it torn by a crash, it would stand beside a file that is not there, or empty.
@@ -168,6 +195,18 @@ impl LocalCopy {
         Ok(bytes)
     }
 
+    /// Makes sure that what is here is still what was written.
+    ///
+    /// # Errors
+    ///
+    /// When somebody else has changed the file.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if self.file.is_some() {
+            self.in_place()?;
+        }
+        Ok(())
+    }
+
     /// The file, if the path still names it and it has lost nothing.
     fn in_place(&self) -> anyhow::Result<&File> {
         let Some(file) = &self.file else { bail!("there is no {} yet", self.path.display()) };
@@ -190,7 +229,10 @@ impl LocalCopy {
             file.sync_all()?;
         }
         let cannot = || format!("cannot put {} in place", self.path.display());
-        fs::rename(generation_of(&self.path), generation_of(&other.path)).with_context(cannot)?;
+        match fs::rename(generation_of(&self.path), generation_of(&other.path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // done, the last time that this was tried
+            renamed => renamed.with_context(cannot)?,
+        }
         fs::rename(&self.path, &other.path).with_context(cannot)?;
         self.path.clone_from(&other.path);
         Ok(())

@@ -42,6 +42,14 @@ impl Generation {
         hasher.write(beginning(first_line));
         Self(hasher.finish().max(1))
     }
+
+    /// The generation of a file that took the place of this one and begins with the same line, at such a server. Mirrors
+    /// that have seen the same replacements agree on it.
+    pub fn successor(self) -> Self {
+        let mut hasher = SipHasher24::new();
+        hasher.write(&self.0.to_le_bytes());
+        Self(hasher.finish().max(1))
+    }
 }
 
 fn beginning(first_line: &[u8]) -> &[u8] {
@@ -83,6 +91,7 @@ mod tests {
         assert_eq!(Generation::new(42, Some(born), b"17\n").to_string(), "6f217ffce0ecb4bd");
         assert_eq!(Generation::new(42, None, b"17\n").to_string(), "f56676586f551aad");
         assert_eq!(Generation::of_line(b"17\n").to_string(), "3e6813c715e33b28");
+        assert_eq!(Generation::of_line(b"17\n").successor().to_string(), "bd6567dfe7f1c135");
         assert_eq!(Generation::NONE.to_string(), "0");
         assert_eq!("0".parse(), Ok(Generation::NONE));
         assert_eq!("0000000000000000".parse::<Generation>(), Err(()), "no file has two tokens");

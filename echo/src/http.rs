@@ -19,7 +19,7 @@ use crate::bearer::{self, Demand};
 use crate::data::{self, Data};
 use crate::health::{Readiness, healthz, readyz};
 use crate::metrics::{Sources, count, metrics};
-use crate::page::Page;
+use crate::page::{self, Page};
 use crate::server::Stage;
 
 /// Everything that is served, to those who meet the `demand` if there is one.
@@ -32,7 +32,7 @@ pub fn app(
     stage: watch::Receiver<Stage>,
 ) -> Router {
     let requests = (Arc::clone(&figures.requests), data.path());
-    let page = Arc::new(page);
+    let (page, source) = (Arc::new(page), Arc::clone(&figures.source));
     let close_while_draining = SetResponseHeaderLayer::overriding(CONNECTION, move |_: &Response| {
         (*stage.borrow() > Stage::Serving).then_some(HeaderValue::from_static("close"))
     });
@@ -43,7 +43,8 @@ pub fn app(
         .on_eos(())
         .on_failure(());
     let routes = Router::new()
-        .route("/", get(async move || page.respond()))
+        .route("/", get(async move || page.respond(source.snapshot().ok().as_deref())))
+        .merge(page::assets())
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz).with_state(Arc::new(readiness)))
         .route("/metrics", get(metrics).with_state(Arc::new(figures)))

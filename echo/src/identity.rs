@@ -22,23 +22,44 @@ pub enum Identity {
 /// The generations of a mirror's files, by their inodes. A file that took the name without the mirror's doing is none.
 #[derive(Debug, Default)]
 pub struct Announced {
-    by_inode: Mutex<Vec<(u64, Generation)>>,
+    by_inode: Mutex<Vec<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    inode: u64,
+    generation: Generation,
+    /// Whether the upstream's file had no line when this one had none. If it had, this one is not empty: its lines have
+    /// not come yet, and whoever took it for empty would believe the upstream's to be emptied.
+    was_empty: bool,
 }
 
 impl Announced {
     /// Says that the file with this inode is of this generation.
     pub fn announce(&self, inode: u64, generation: Generation) {
         let mut by_inode = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
-        by_inode.retain(|(known, _)| *known != inode);
-        by_inode.push((inode, generation));
+        let was_empty =
+            generation == Generation::NONE || by_inode.iter().any(|known| known.inode == inode && known.was_empty);
+        by_inode.retain(|known| known.inode != inode);
+        by_inode.push(Known { inode, generation, was_empty });
         if by_inode.len() > REMEMBERED {
             by_inode.remove(0);
         }
     }
 
-    fn of(&self, inode: u64) -> Option<Generation> {
+    /// Says that the file with this inode is not to be believed any more.
+    pub fn forget(&self, inode: u64) {
+        self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| known.inode != inode);
+    }
+
+    fn of(&self, inode: u64, length: u64) -> io::Result<Generation> {
         let by_inode = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
-        by_inode.iter().find(|(known, _)| *known == inode).map(|(_, generation)| *generation)
+        match by_inode.iter().find(|known| known.inode == inode) {
+            Some(known) if length > 0 => Ok(known.generation),
+            Some(known) if known.was_empty => Ok(Generation::NONE),
+            Some(_) => Err(io::Error::other("the mirror has none of its lines yet")),
+            None => Err(io::Error::other("it is not the file that the mirror has written")),
+        }
     }
 }
 
@@ -49,19 +70,15 @@ impl Identity {
     ///
     /// When the file can't be read, or is not the mirror's.
     pub fn generation(&self, file: &File, metadata: &Metadata, length: u64) -> io::Result<Generation> {
-        if length == 0 {
-            return Ok(Generation::NONE);
-        }
         match self {
+            Self::Own if length == 0 => Ok(Generation::NONE),
             Self::Own => {
                 let mut start = [0; FIRST_LINE];
                 let start = &mut start[..length.min(FIRST_LINE as u64) as usize];
                 file.read_exact_at(start, 0)?;
                 Ok(Generation::new(metadata.ino(), metadata.created().ok(), first_line(start)))
             }
-            Self::Announced(announced) => announced
-                .of(metadata.ino())
-                .ok_or_else(|| io::Error::other("it is not the file that the mirror has written")),
+            Self::Announced(announced) => announced.of(metadata.ino(), length),
         }
     }
 }
@@ -69,4 +86,25 @@ impl Identity {
 /// The first line in `start`, or all of it if no line ends there.
 pub fn first_line(start: &[u8]) -> &[u8] {
     memchr::memchr(b'\n', start).map_or(start, |newline| &start[..=newline])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_empty_only_if_the_upstreams_was() {
+        let announced = Announced::default();
+        let generation = Generation::of_line(b"1\n");
+        assert!(announced.of(1, 0).is_err() && announced.of(1, 2).is_err());
+        announced.announce(1, generation);
+        assert!(announced.of(1, 0).is_err());
+        assert_eq!(announced.of(1, 2).unwrap(), generation);
+        announced.announce(2, Generation::NONE);
+        assert_eq!(announced.of(2, 0).unwrap(), Generation::NONE);
+        announced.announce(2, generation); // its first line is on the way
+        assert_eq!(announced.of(2, 0).unwrap(), Generation::NONE);
+        announced.forget(2);
+        assert!(announced.of(2, 0).is_err() && announced.of(2, 2).is_err());
+    }
 }

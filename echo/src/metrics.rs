@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use crate::connections::Connections;
 use crate::health::age_of_newest_line;
 use crate::live::Live;
+use crate::page;
 use crate::progress::Progress;
 use crate::source::Source;
 
@@ -93,6 +94,7 @@ pub async fn count(
     let route = match request.uri().path() {
         path @ ("/" | "/healthz" | "/readyz" | "/metrics") => path.to_owned(),
         path if *path == *data => path.to_owned(),
+        path if path.starts_with(page::ASSETS) => page::ASSETS.to_owned(),
         _ => "other".to_owned(),
     };
     let method = match *request.method() {

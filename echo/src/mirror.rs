@@ -3,7 +3,6 @@
 //! An echo is followed by offsets and long-polls; of any other server, the end of the file is asked for again and again
 //! by Range. The first answer shows which of the two it is, because each understands its half of the request.
 
-use std::mem;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,27 +10,25 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail, ensure};
 use axum::http::header::{HeaderMap, HeaderValue, IF_NONE_MATCH, RANGE};
-use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::answer::{Answer, Asked, understand};
-use crate::copy::{LocalCopy, Meddled};
+use crate::copies::Copies;
+use crate::copy::Meddled;
 use crate::generation::{FIRST_LINE, Generation};
 use crate::growth::Growth;
 use crate::identity::{Announced, first_line};
 use crate::offset;
 use crate::progress::Progress;
+use crate::received::Received;
 use crate::upstream::{Connection, Upstream};
 
 /// How often a server that can't be waited for is asked.
 const POLL: Duration = Duration::from_secs(1);
 /// How much of what is here already is compared with the upstream's, in bytes.
 const OVERLAP: u64 = 4096;
-/// How long a body may come to nothing.
-const SILENCE: Duration = Duration::from_secs(30);
 /// The wait after the first failure; it doubles with each one that follows.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait.
@@ -40,30 +37,28 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A mirror of an upstream.
 pub struct Mirror {
     upstream: Upstream,
-    path: PathBuf,
-    announced: Arc<Announced>,
-    growth: Arc<Growth>,
+    copies: Copies,
     progress: Arc<Progress>,
-    /// What is served.
-    current: LocalCopy,
-    /// What will be, once it has all that its upstream had when it was begun.
-    next: Option<Next>,
+    /// Whether the upstream has shown to be an echo. Then nothing else will do: what answers without offsets is a proxy
+    /// in trouble, or somebody else.
+    is_echo: bool,
     /// The wait after the next failure.
     wait: Duration,
-}
-
-struct Next {
-    copy: LocalCopy,
-    /// What the upstream had then, in bytes; not known before its first answer.
-    goal: Option<u64>,
 }
 
 /// How the upstream lets itself be followed.
 #[derive(Clone)]
 enum Way {
-    Unknown,
-    Offsets { is_up_to_date: bool },
-    Ranges { etag: Option<HeaderValue> },
+    /// Only what a plain request brings is known: whether that is our file, as far as it was compared.
+    Unknown {
+        is_ours: bool,
+    },
+    Offsets {
+        is_up_to_date: bool,
+    },
+    Ranges {
+        etag: Option<HeaderValue>,
+    },
 }
 
 impl Mirror {
@@ -80,9 +75,8 @@ impl Mirror {
         progress: Arc<Progress>,
     ) -> anyhow::Result<Self> {
         upstream.verify()?;
-        let current = LocalCopy::open(path.clone(), Arc::clone(&announced))?;
-        progress.begin(current.length(), current.length() > 0);
-        Ok(Self { upstream, path, announced, growth, progress, current, next: None, wait: FIRST_WAIT })
+        let copies = Copies::open(path, announced, growth, Arc::clone(&progress))?;
+        Ok(Self { upstream, copies, progress, is_echo: false, wait: FIRST_WAIT })
     }
 
     /// Mirrors for ever, on a thread of its own: a disk that is slow to write must not keep clients waiting.
@@ -114,15 +108,10 @@ impl Mirror {
     /// Logs why nothing comes, once as long as it stays the same, and looks at the file again if somebody else did.
     fn tell(&mut self, error: &anyhow::Error) {
         let mut trouble = format!("{error:#}");
-        if error.downcast_ref::<Meddled>().is_some() {
-            match LocalCopy::open(self.path.clone(), Arc::clone(&self.announced)) {
-                Ok(copy) => {
-                    self.progress.begin(copy.length(), copy.length() > 0 && self.progress.lag().has_arrived);
-                    self.current = copy;
-                    self.next = None;
-                }
-                Err(error) => trouble = format!("{trouble}: {error:#}"),
-            }
+        if error.is::<Meddled>()
+            && let Err(error) = self.copies.open_anew()
+        {
+            trouble = format!("{trouble}: {error:#}");
         }
         if self.progress.fail(trouble.clone()) {
             warn!(upstream = %self.upstream.url.authority, "nothing comes from the upstream: {trouble}");
@@ -132,66 +121,91 @@ impl Mirror {
     /// Gets what there is over one connection, until the upstream closes it.
     async fn session(&mut self) -> anyhow::Result<()> {
         let mut connection = self.upstream.connect().await?;
-        if !self.prove(&mut connection).await? {
-            self.start_anew("it has other lines where ours are")?;
+        let is_ours = self.prove(&mut connection).await?;
+        if is_ours {
+            self.copies.latest().vouch()?;
         }
-        let mut way = Way::Unknown;
-        while connection.is_open().await {
-            let (began, before) = (Instant::now(), self.progress.lag().received);
+        self.reopen(&mut connection).await?;
+        let mut way = Way::Unknown { is_ours };
+        loop {
+            let (began, before) = (Instant::now(), self.copies.latest().length());
             let next = self.round(&mut connection, &way).await?;
             self.succeed();
-            let is_news = self.progress.lag().received > before;
+            // The beginning of a line is none: from a plain server it comes again and again, until its end does.
+            let is_news = self.copies.latest().length() > before;
             let is_long_poll_next = next.is_up_to_date() && !way.is_up_to_date();
             way = next;
-            // An echo waits for news before it answers. If it does not, or can't, it must not be asked without end.
-            if !is_news && !is_long_poll_next && began.elapsed() < POLL && connection.is_open().await {
-                sleep(POLL).await;
+            if !connection.is_open().await {
+                return Ok(());
             }
+            // An echo waits for news before it answers. If it does not, or can't, it must not be asked without end.
+            if !is_news && !is_long_poll_next && began.elapsed() < POLL {
+                sleep(POLL).await;
+                self.reopen(&mut connection).await?;
+            }
+        }
+    }
+
+    /// Makes sure that another request can be sent: some servers close after every answer.
+    async fn reopen(&self, connection: &mut Connection) -> anyhow::Result<()> {
+        if !connection.is_open().await {
+            *connection = self.upstream.connect().await?;
         }
         Ok(())
     }
 
     /// Asks once, and takes what comes.
     async fn round(&mut self, connection: &mut Connection, way: &Way) -> anyhow::Result<Way> {
+        self.copies.check()?;
         let (query, headers, asked) = self.request(way);
         let answer = connection.get(&query, headers).await?;
         let (head, body) = answer.into_parts();
         let answer = understand(&head, asked)?;
-        self.copy().drop_incomplete_line();
+        ensure!(
+            !self.is_echo || asked.offset.is_some() && !matches!(answer, Answer::Part { .. } | Answer::Shorter { .. }),
+            "it does not know offsets any more"
+        );
+        if let (Way::Unknown { is_ours: false }, Answer::Lines { .. } | Answer::Part { .. }) = (way, &answer) {
+            self.copies.start_anew("it has other lines where ours are")?;
+            return Ok(Way::Unknown { is_ours: true });
+        }
+        self.copies.latest().drop_incomplete_line();
         match answer {
             Answer::Lines { generation, end, is_up_to_date } => {
+                self.is_echo = true;
                 self.take_lines(body, generation, end).await?;
-                self.settle(is_up_to_date)?;
+                self.copies.settle(is_up_to_date)?;
                 Ok(Way::Offsets { is_up_to_date })
             }
             Answer::Part { start, end, length, etag } => {
                 let is_whole = end == length;
                 if self.take_part(body, start, end, length).await? {
-                    self.settle(is_whole)?;
+                    self.copies.settle(is_whole)?;
                     return Ok(Way::Ranges { etag: etag.filter(|_| is_whole) });
                 }
-                self.start_anew("it has other lines where ours are")?;
+                self.copies.start_anew("it has other lines where ours are")?;
                 Ok(Way::Ranges { etag: None })
             }
             Answer::Unchanged => {
+                ensure!(matches!(way, Way::Ranges { etag: Some(_) }), "it answered 304 to what was no condition");
                 self.progress.arrive();
                 Ok(way.clone())
             }
-            Answer::Shorter { length: 0 } if self.copy().length() == 0 => {
-                self.hear(0);
-                self.copy().begin(Generation::NONE)?;
-                self.settle(true)?;
+            Answer::Shorter { length: 0 } if self.copies.latest().length() == 0 => {
+                self.copies.hear(0);
+                self.copies.latest().begin(Generation::NONE)?;
+                self.copies.settle(true)?;
                 Ok(Way::Ranges { etag: None })
             }
             Answer::Shorter { .. } => {
                 if self.prove(connection).await? {
                     bail!("it is shorter than what is here already, and may catch up");
                 }
-                self.start_anew("it was truncated")?;
+                self.copies.start_anew("it was truncated")?;
                 Ok(Way::Ranges { etag: None })
             }
             Answer::Replaced => {
-                self.start_anew("it was replaced or emptied")?;
+                self.copies.start_anew("it was replaced or emptied")?;
                 Ok(Way::Offsets { is_up_to_date: false })
             }
         }
@@ -199,7 +213,7 @@ impl Mirror {
 
     /// What to ask for, so that it begins where our copy ends.
     fn request(&mut self, way: &Way) -> (String, HeaderMap, Asked) {
-        let copy = self.copy();
+        let copy = self.copies.latest();
         let (generation, length) = (copy.generation(), copy.length());
         let mut asked = Asked { offset: None, range: None };
         let mut query = String::new();
@@ -215,7 +229,7 @@ impl Mirror {
         match way {
             Way::Offsets { is_up_to_date: true } => query += "&live=long-poll",
             Way::Offsets { is_up_to_date: false } => {}
-            Way::Unknown | Way::Ranges { .. } => {
+            Way::Unknown { .. } | Way::Ranges { .. } => {
                 let from = length.saturating_sub(OVERLAP);
                 asked.range = Some(from);
                 headers.insert(RANGE, range_header(from, None));
@@ -229,60 +243,53 @@ impl Mirror {
 
     /// Takes up what an echo sends: what follows our end.
     async fn take_lines(&mut self, body: Incoming, generation: Generation, end: u64) -> anyhow::Result<()> {
-        let (ours, length) = (self.copy().generation(), self.copy().length());
+        let (ours, length) = (self.copies.latest().generation(), self.copies.latest().length());
         ensure!(length == 0 || generation == ours, "it answered for another generation than the one asked for");
-        self.hear(end);
-        self.copy().begin(generation)?;
-        let mut body = Body::new(body, end - length);
+        self.copies.hear(end);
+        self.copies.latest().begin(generation)?;
+        let mut body = Received::new(body, end - length);
         while let Some(bytes) = body.next().await? {
-            self.append(&bytes)?;
+            self.copies.append(&bytes)?;
         }
         Ok(())
     }
 
     /// Takes up what another server sends: our own end, and what follows. Returns whether it is our end.
     async fn take_part(&mut self, body: Incoming, start: u64, end: u64, length: u64) -> anyhow::Result<bool> {
-        self.hear(length);
-        let mut body = Body::new(body, end - start);
-        let ours = self.copy().length();
+        self.copies.hear(length);
+        let mut body = Received::new(body, end - start);
+        let ours = self.copies.latest().length();
         let known = start..ours.min(end);
-        if !known.is_empty() && self.copy().read(known.clone())? != body.exactly(known.end - known.start).await? {
+        if !known.is_empty()
+            && self.copies.latest().read(known.clone())? != body.exactly(known.end - known.start).await?
+        {
             return Ok(false);
         }
         ensure!(end >= ours, "it is shorter than what is here already, and may catch up");
         let mut beginning = Vec::new();
         while let Some(bytes) = body.next().await? {
-            if self.copy().length() > 0 || beginning.len() > FIRST_LINE {
-                self.append(&bytes)?;
+            if self.copies.latest().length() > 0 || beginning.len() > FIRST_LINE {
+                self.copies.append(&bytes)?;
                 continue;
             }
             // The first line names the generation, which has to be known before anything is written.
             beginning.extend_from_slice(&bytes);
             let line = first_line(&beginning);
             if line.ends_with(b"\n") || beginning.len() > FIRST_LINE {
-                self.copy().begin(Generation::of_line(line))?;
-                self.append(&beginning)?;
+                let generation = self.copies.generation_of(line)?;
+                self.copies.latest().begin(generation)?;
+                self.copies.append(&beginning)?;
             }
         }
-        if self.copy().length() == 0 {
-            self.copy().begin(Generation::NONE)?;
+        if self.copies.latest().length() == 0 {
+            self.copies.latest().begin(Generation::NONE)?;
         }
         Ok(true)
     }
 
-    fn append(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.progress.receive(bytes.len());
-        self.copy().append(bytes)?;
-        if self.next.is_none() {
-            self.progress.have(self.current.length());
-            self.growth.hasten();
-        }
-        Ok(())
-    }
-
     /// Compares beginning and end of what is here with the upstream's, as far as that has them.
     async fn prove(&mut self, connection: &mut Connection) -> anyhow::Result<bool> {
-        let length = self.copy().length();
+        let length = self.copies.latest().length();
         let (head, tail) = (0..length.min(OVERLAP), length.saturating_sub(OVERLAP)..length);
         for (range, is_needed) in [(head, length > OVERLAP), (tail, length > 0)] {
             if is_needed && !self.is_same(connection, range).await? {
@@ -294,61 +301,22 @@ impl Mirror {
 
     async fn is_same(&mut self, connection: &mut Connection, range: Range<u64>) -> anyhow::Result<bool> {
         let (mut start, mut end) = (range.start, range.end);
-        loop {
+        for _ in 0..2 {
             let headers = HeaderMap::from_iter([(RANGE, range_header(start, Some(end)))]);
-            if !connection.is_open().await {
-                *connection = self.upstream.connect().await?; // some servers close after every answer
-            }
+            self.reopen(connection).await?;
             let (head, body) = connection.get("", headers).await?.into_parts();
             match understand(&head, Asked { offset: None, range: Some(start) })? {
                 Answer::Part { end: sent, .. } => {
                     ensure!(sent <= end, "it sent more than it was asked for");
-                    let theirs = Body::new(body, sent - start).exactly(sent - start).await?;
-                    return Ok(self.copy().read(start..sent)? == theirs);
+                    let theirs = Received::new(body, sent - start).exactly(sent - start).await?;
+                    return Ok(self.copies.latest().read(start..sent)? == theirs);
                 }
                 Answer::Shorter { length: 0 } => return Ok(false),
                 Answer::Shorter { length } => (start, end) = (length.saturating_sub(OVERLAP), length),
                 answer => bail!("it answered {answer:?} to a plain request"),
             }
         }
-    }
-
-    /// The copy that is being written.
-    fn copy(&mut self) -> &mut LocalCopy {
-        self.next.as_mut().map_or(&mut self.current, |next| &mut next.copy)
-    }
-
-    fn hear(&mut self, length: u64) {
-        self.progress.hear(length);
-        if let Some(next) = &mut self.next {
-            next.goal.get_or_insert(length);
-        }
-    }
-
-    /// Begins another generation: aside, if there are lines to go on serving meanwhile.
-    fn start_anew(&mut self, why: &str) -> anyhow::Result<()> {
-        info!("the upstream's file is not ours any more ({why}): beginning anew");
-        self.next = Some(Next { copy: self.current.aside()?, goal: None });
-        Ok(())
-    }
-
-    /// Puts in place what has reached its goal, and says so.
-    fn settle(&mut self, is_up_to_date: bool) -> anyhow::Result<()> {
-        if let Some(next) = &mut self.next
-            && (is_up_to_date || next.goal.is_some_and(|goal| next.copy.length() >= goal))
-        {
-            next.copy.take_place_of(&self.current)?;
-            if let Some(next) = self.next.take() {
-                self.current = next.copy;
-            }
-            self.progress.have(self.current.length());
-            self.growth.hasten();
-            info!(length = self.current.length(), generation = %self.current.generation(), "the new file is in place");
-        }
-        if is_up_to_date && self.next.is_none() {
-            self.progress.arrive();
-        }
-        Ok(())
+        bail!("it can't make up its mind how long its file is")
     }
 
     fn succeed(&mut self) {
@@ -363,51 +331,6 @@ impl Way {
     /// Whether an echo has nothing more to send, so that it can be waited for.
     fn is_up_to_date(&self) -> bool {
         matches!(self, Self::Offsets { is_up_to_date: true })
-    }
-}
-
-/// The body of an answer, of which no more is taken than its head has announced.
-struct Body {
-    frames: Incoming,
-    /// What was announced and has not come.
-    left: u64,
-    /// What has come and was not asked for.
-    ahead: Bytes,
-}
-
-impl Body {
-    fn new(body: Incoming, length: u64) -> Self {
-        Self { frames: body, left: length, ahead: Bytes::new() }
-    }
-
-    /// The next `length` bytes.
-    async fn exactly(&mut self, length: u64) -> anyhow::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        while (bytes.len() as u64) < length {
-            let mut piece = self.next().await?.context("the answer ended early")?;
-            self.ahead = piece.split_off(piece.len().min(length as usize - bytes.len()));
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(bytes)
-    }
-
-    /// The next bytes; none at the end.
-    async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
-        if !self.ahead.is_empty() {
-            return Ok(Some(mem::take(&mut self.ahead)));
-        }
-        loop {
-            let frame = timeout(SILENCE, self.frames.frame()).await;
-            let Some(frame) = frame.with_context(|| format!("nothing more came within {SILENCE:?}"))? else {
-                ensure!(self.left == 0, "the answer ended {} bytes early", self.left);
-                return Ok(None);
-            };
-            let Ok(bytes) = frame.context("the answer was cut")?.into_data() else { continue };
-            let length = bytes.len() as u64;
-            ensure!(length <= self.left, "it sent more than it announced");
-            self.left -= length;
-            return Ok(Some(bytes));
-        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The way to the upstream of a mirror: names, TLS, a token, and one connection at a time.
 
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use axum::http::{Request, Response};
 use bytes::Bytes;
@@ -15,12 +16,12 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore, crypto};
 
 use crate::bearer;
 use crate::url::Url;
@@ -34,6 +35,8 @@ const BUFFER: usize = 128 * 1024;
 /// When a silent connection is probed, how often again, and how often in vain before it counts as dead. Behind a link that
 /// was cut without a word, a long-poll would else wait to its end.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(3), Duration::from_secs(3), 3);
+/// How long the upstream may leave a request without acknowledgement, in milliseconds: as long as a probe.
+const UNACKNOWLEDGED: u32 = 12_000;
 
 /// Where the numbers come from.
 pub struct Upstream {
@@ -93,13 +96,14 @@ impl Upstream {
     }
 
     async fn open(&self) -> anyhow::Result<Pin<Box<dyn Stream>>> {
-        let stream = TcpStream::connect((&*self.url.host, self.url.port)).await?;
+        let stream = self.reach().await?;
         stream.set_nodelay(true)?;
         let (idle, interval, count) = KEEPALIVE;
         sockopt::set_socket_keepalive(&stream, true)?;
         sockopt::set_tcp_keepidle(&stream, idle)?;
         sockopt::set_tcp_keepintvl(&stream, interval)?;
         sockopt::set_tcp_keepcnt(&stream, count)?;
+        sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED)?;
         if !self.url.is_https {
             return Ok(Box::pin(stream));
         }
@@ -109,7 +113,47 @@ impl Upstream {
             .with_no_client_auth();
         let name = ServerName::try_from(self.url.host.clone())?;
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-        Ok(Box::pin(stream.context("there is no trust between us")?))
+        Ok(Box::pin(stream.map_err(|error| self.explain(error))?))
+    }
+
+    /// A connection to the first address that takes one. An address that says nothing leaves time for the others.
+    async fn reach(&self) -> anyhow::Result<TcpStream> {
+        let addresses: Vec<_> = lookup_host((&*self.url.host, self.url.port)).await?.collect();
+        let patience = CONNECT / (addresses.len() as u32 + 1);
+        let mut trouble = anyhow!("its name has no address");
+        for address in addresses {
+            match timeout(patience, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => trouble = error.into(),
+                Err(_) => trouble = anyhow!("it does not answer"),
+            }
+        }
+        Err(trouble)
+    }
+
+    /// Says what of the upstream's TLS is wrong: always in the same words, because what changes is logged again.
+    fn explain(&self, error: io::Error) -> anyhow::Error {
+        match error.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(Error::InvalidCertificate(wrong)) => anyhow!("its certificate {}", self.explain_certificate(wrong)),
+            Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+                anyhow!("it does not speak TLS; is it http://{}?", self.url.authority)
+            }
+            _ => anyhow::Error::new(error).context("it does not agree on TLS"),
+        }
+    }
+
+    fn explain_certificate(&self, wrong: &CertificateError) -> String {
+        match (wrong, &self.ca) {
+            (CertificateError::UnknownIssuer, Some(ca)) => format!("is not by an authority in {}", ca.display()),
+            (CertificateError::UnknownIssuer, None) => "is not by a public authority: see --upstream-ca".to_owned(),
+            (CertificateError::Expired | CertificateError::ExpiredContext { .. }, _) => {
+                "has expired, or the clock here is wrong".to_owned()
+            }
+            (CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }, _) => {
+                "is not valid yet, or the clock here is wrong".to_owned()
+            }
+            (wrong, _) => format!("is wrong: {wrong}"),
+        }
     }
 
     /// The authorities whose word counts. An image from scratch has none of its own, so the public ones are compiled in.

@@ -23,10 +23,10 @@ check() {
   esac
 }
 
-# Makes the track's namespace. A cluster that knows Pod Security (1.23 and later) holds every pod in it to `restricted`.
+# Makes NAMESPACE. A cluster that knows Pod Security (1.23 and later) holds every pod in it to `restricted`.
 own_namespace() {
   kubectl create namespace "$NAMESPACE" >/dev/null &&
-    kubectl label namespace "$NAMESPACE" pod-security.kubernetes.io/enforce=restricted >/dev/null &&
+    kubectl label namespace "$NAMESPACE" "appcoup-test=$run" pod-security.kubernetes.io/enforce=restricted >/dev/null &&
     kubectl wait --for=create serviceaccount/default --namespace "$NAMESPACE" --timeout=60s >/dev/null
 }
 
@@ -39,11 +39,15 @@ needs_minor() { local minor; minor=$(sed -n 's/.*Needs Kubernetes 1\.\([0-9]*\).
 # The folders of deploy/ that can be applied.
 couplings() { grep -l '^kind: Kustomization' deploy/*/kustomization.yaml | cut -d/ -f2; }
 
+node_address() { kubectl get node "$1" -o jsonpath='{.status.addresses[?(@.type=="InternalIP")].address}'; }
+
+this_machine_has() { [[ " $(hostname -I 2>/dev/null)" == *" $1 "* ]]; } # an address
+
 # Runs the shell script on standard input on node $1: here, if this is the node, or in the container of its name.
 on_node() {
   local address
-  address=$(kubectl get node "$1" -o jsonpath='{.status.addresses[?(@.type=="InternalIP")].address}') || return
-  if [[ " $(hostname -I 2>/dev/null)" == *" $address "* ]]; then
+  address=$(node_address "$1") || return
+  if this_machine_has "$address"; then
     sh -s
   elif docker container inspect "$1" >/dev/null 2>&1; then
     docker exec -i "$1" sh -s
@@ -77,6 +81,27 @@ SCRIPT
 # How often each container of pod $1 was restarted: "echo 0 generator 0".
 restarts() { k get pod "$1" -o jsonpath='{range .status.containerStatuses[*]}{.name} {.restartCount} {end}'; }
 
+# The pods of $1 that are not ending already.
+pods_of() { k get pods -l "app.kubernetes.io/name=$1" -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\n"}}{{end}}{{end}}'; }
+
+ready_are() { # $1 pods of $2, and no others are left but those that are ending
+  local ready
+  ready=$(k get pods -l "app.kubernetes.io/name=$2" -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{range .status.conditions}}{{if eq .type "Ready"}}{{.status}} {{end}}{{end}}{{end}}{{end}}')
+  [ "$ready" = "$(printf 'True %.0s' $(seq "$1"))" ]
+}
+
+# Waits until "$@" is true, and looks again whenever a pod has changed.
+await() {
+  local watch
+  exec {watch}< <(exec kubectl --namespace "$NAMESPACE" get pods --watch -o name)
+  while read -r -t 120 -u "$watch"; do
+    ! "$@" || { kill $!; return 0; }
+  done
+  fail "waited too long for: $*"
+}
+
+no_pod_is_ending() { [ -z "$(k get pods -o go-template='{{range .items}}{{.metadata.deletionTimestamp}}{{end}}' | sed 's/<no value>//g')" ]; }
+
 # The number of lines that generator wrote, all of which `generator verify` found right. $1 is the pod or deployment;
 # given a number $2, it waits for so many lines.
 verified_lines() {
@@ -94,12 +119,19 @@ generation_at() {
   echo "${BASH_REMATCH[1]}"
 }
 
+# What the Service $1 is reached at from outside: the first node's address and the node port, as "10.0.0.1:30000".
+node_port() {
+  echo "$(node_address "$(first_node)"):$(k get service "$1" -o jsonpath='{.spec.ports[0].nodePort}')"
+}
+
+first_node() { kubectl get nodes -o jsonpath='{.items[0].metadata.name}'; }
+
 # Makes the volume for claim $1, where the cluster makes none of its own: a folder on the (only) node, given to group
 # $2, as fsGroup would do it for other kinds of volume.
 make_volume() {
   local node
   [ -z "$(kubectl get storageclass -o jsonpath='{.items[?(@.metadata.annotations.storageclass\.kubernetes\.io/is-default-class=="true")].metadata.name}')" ] || return 0
-  node=$(kubectl get nodes -o jsonpath='{.items[0].metadata.name}')
+  node=$(first_node)
   on_node "$node" <<<"mkdir -m 2775 /tmp/$NAMESPACE && chgrp $2 /tmp/$NAMESPACE && chmod 2775 /tmp/$NAMESPACE" ||
     cannot_reach $? "folders of node $node, for a volume that the cluster does not make,"
   kubectl apply -f - <<VOLUME

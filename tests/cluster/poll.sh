@@ -6,11 +6,8 @@
 # it picks one pod and stays with it.
 
 start_polling() {
-  local node port
-  node=$(kubectl get nodes -o jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')
-  port=$(k get service echo -o jsonpath='{.spec.ports[0].nodePort}')
   touch "$WORK/last" "$WORK/polls" "$WORK/faults"
-  poll "http://$node:$port/data" &
+  poll "http://$(node_port echo)/data" &
   POLLER=$!
 }
 

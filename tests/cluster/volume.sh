@@ -22,25 +22,6 @@ they_are_ready_as_soon_as_generator_has_made_it() {
 
 restarts_of_all() { k get pods -o jsonpath='{range .items[*].status.containerStatuses[*]}{.restartCount} {end}'; }
 
-# The pods of Deployment $1 that are not ending already.
-pods_of() { k get pods -l "app.kubernetes.io/name=$1" -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\n"}}{{end}}{{end}}'; }
-
-ready_are() { # $1 pods of Deployment $2, and no others are left but those that are ending
-  local ready
-  ready=$(k get pods -l "app.kubernetes.io/name=$2" -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{range .status.conditions}}{{if eq .type "Ready"}}{{.status}} {{end}}{{end}}{{end}}{{end}}')
-  [ "$ready" = "$(printf 'True %.0s' $(seq "$1"))" ]
-}
-
-# Waits until "$@" is true, and looks again whenever a pod has changed.
-await() {
-  local watch
-  exec {watch}< <(exec kubectl --namespace "$NAMESPACE" get pods --watch -o name)
-  while read -r -t 120 -u "$watch"; do
-    ! "$@" || { kill $!; return 0; }
-  done
-  fail "waited too long for: $*"
-}
-
 # Does "$@", and wants the client served throughout, and every number there.
 while_a_client_polls() {
   local lines faults
@@ -90,8 +71,6 @@ echo_is_rolled_alone_and_no_request_fails() { while_a_client_polls roll_alone ec
 echo_pods_are_deleted_one_at_a_time_and_no_request_fails() { while_a_client_polls delete_one_at_a_time; }
 the_generator_pod_is_deleted_and_no_request_fails() { while_a_client_polls delete_generator; }
 echo_is_scaled_to_5_and_back_and_no_request_fails() { while_a_client_polls scale_up_and_down; }
-
-no_pod_is_ending() { [ -z "$(k get pods -o go-template='{{range .items}}{{.metadata.deletionTimestamp}}{{end}}' | sed 's/<no value>//g')" ]; }
 
 what_the_client_read_is_what_was_generated() {
   local lines said

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use tempfile::TempDir;
 
 use crate::client::{Client, get};
+use crate::page::link_to_the_file;
 use crate::process::{Program, Server, echo};
 
 /// Starts a server of a file with this name, which holds the name and a newline.
@@ -19,39 +20,6 @@ fn serving_as(name: &[u8]) -> Server {
     let mut command = echo(folder.path());
     command.arg("--file").arg(name);
     Server::start_by(&mut command, folder)
-}
-
-/// The paths that a page links to.
-fn links(page: &str) -> Vec<&str> {
-    page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
-}
-
-#[test]
-fn the_page_is_safe_and_its_links_lead_somewhere() {
-    let server = Server::serving("1\n");
-    let mut client = Client::connect(server.address);
-    let page = client.get("/");
-    assert_eq!((page.status, page.the("content-type")), (200, "text/html; charset=utf-8"));
-    assert_eq!(page.the("referrer-policy"), "no-referrer");
-
-    let policy: Vec<&str> = page.the("content-security-policy").split(';').map(str::trim).collect();
-    assert!(policy.contains(&"default-src 'none'"), "{policy:?}");
-    for trust in ["unsafe-", "http:", "https:", "*", "data:"] {
-        assert!(!policy.iter().any(|directive| directive.contains(trust)), "{policy:?}");
-    }
-    // What the policy would block anyway: a page that needs it would be broken.
-    for inline in ["<script>", "<style", "style=", "onclick=", "onload=", "javascript:", "src=\"http", "src=\"//"] {
-        assert!(!page.text().contains(inline), "{inline}");
-    }
-
-    let links = links(page.text());
-    assert_eq!(links, ["/data", "/data?follow", "/metrics", "/healthz", "/readyz"]);
-    for link in links {
-        // The answer to a GET of one of them never ends.
-        assert_eq!(client.request("HEAD", link, &[]).status, 200, "{link}");
-    }
-    let head = client.request("HEAD", "/", &[]);
-    assert_eq!((head.status, head.the("content-length")), (200, page.the("content-length")));
 }
 
 #[test]
@@ -83,7 +51,7 @@ fn the_file_is_served_under_its_own_name_whatever_that_is() {
         let content = [name, b"\n"].concat();
 
         let page = client.get("/");
-        let link = links(page.text())[0];
+        let link = link_to_the_file(page.text());
         assert_eq!(client.get(link).body, content, "{shown}: the page's link {link}");
         let encoded = name.iter().fold("/".to_owned(), |mut path, byte| {
             write!(path, "%{byte:02X}").unwrap();

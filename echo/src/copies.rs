@@ -1,0 +1,154 @@
+//! The copy that is served, and the one that will be when it is as good.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tracing::info;
+
+use crate::copy::LocalCopy;
+use crate::generation::{FIRST_LINE, Generation};
+use crate::growth::Growth;
+use crate::identity::{Announced, first_line};
+use crate::progress::Progress;
+
+/// All that a mirror has on its disk.
+pub struct Copies {
+    path: PathBuf,
+    announced: Arc<Announced>,
+    growth: Arc<Growth>,
+    progress: Arc<Progress>,
+    /// What is served.
+    current: LocalCopy,
+    /// What will be.
+    next: Option<Next>,
+}
+
+/// Another generation, made aside while the current one is served on.
+struct Next {
+    copy: LocalCopy,
+    /// The length at which it takes the current one's place: what the upstream had when it was begun; not known before
+    /// its first answer.
+    goal: Option<u64>,
+}
+
+impl Copies {
+    /// Opens what an earlier process has left at `path`; that is served while the upstream is away.
+    ///
+    /// # Errors
+    ///
+    /// When the folder can't be written to, or what stands there is no mirror's.
+    pub fn open(
+        path: PathBuf,
+        announced: Arc<Announced>,
+        growth: Arc<Growth>,
+        progress: Arc<Progress>,
+    ) -> anyhow::Result<Self> {
+        let current = LocalCopy::open(path.clone(), Arc::clone(&announced))?;
+        current.vouch()?;
+        progress.begin(current.length(), current.length() > 0);
+        Ok(Self { path, announced, growth, progress, current, next: None })
+    }
+
+    /// Opens what somebody else has left at the path. It is not served before it is proven to be the upstream's.
+    ///
+    /// # Errors
+    ///
+    /// The same as those of [`Copies::open`].
+    pub fn open_anew(&mut self) -> anyhow::Result<()> {
+        self.current.disown();
+        self.current = LocalCopy::open(self.path.clone(), Arc::clone(&self.announced))?;
+        self.next = None;
+        let length = self.current.length();
+        self.progress.begin(length, length > 0 && self.progress.lag().has_arrived);
+        Ok(())
+    }
+
+    /// The copy that is being written.
+    pub fn latest(&mut self) -> &mut LocalCopy {
+        self.next.as_mut().map_or(&mut self.current, |next| &mut next.copy)
+    }
+
+    /// Makes sure that nobody else has changed what is served.
+    ///
+    /// # Errors
+    ///
+    /// When somebody has.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.current.check()
+    }
+
+    /// Takes note that the upstream has `length` bytes.
+    pub fn hear(&mut self, length: u64) {
+        self.progress.hear(length);
+        if let Some(next) = &mut self.next {
+            next.goal.get_or_insert(length);
+        }
+    }
+
+    /// Appends `bytes` to the latest copy, and wakes who waits for them.
+    ///
+    /// # Errors
+    ///
+    /// When they can't be written.
+    pub fn append(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.progress.receive(bytes.len());
+        self.latest().append(bytes)?;
+        if self.next.is_none() {
+            self.progress.have(self.current.length());
+            self.growth.hasten();
+        }
+        Ok(())
+    }
+
+    /// The generation of a file that begins with `line`, where the upstream announces none. A file that begins as the one
+    /// before it did, as logs with a header do, is another one all the same.
+    ///
+    /// # Errors
+    ///
+    /// When the one before can't be read.
+    pub fn generation_of(&self, line: &[u8]) -> anyhow::Result<Generation> {
+        let length = self.current.length();
+        if self.next.is_some() && length > 0 {
+            let before = self.current.read(0..length.min(FIRST_LINE as u64 + 1))?;
+            if Generation::of_line(first_line(&before)) == Generation::of_line(line) {
+                return Ok(self.current.generation().successor());
+            }
+        }
+        Ok(Generation::of_line(line))
+    }
+
+    /// Begins another generation aside.
+    ///
+    /// # Errors
+    ///
+    /// When what was made aside before can't be removed.
+    pub fn start_anew(&mut self, why: &str) -> anyhow::Result<()> {
+        info!("the upstream's file is not ours any more ({why}): beginning anew");
+        self.next = Some(Next { copy: self.current.aside()?, goal: None });
+        Ok(())
+    }
+
+    /// Takes note of the end of an answer, which `is_up_to_date` if it has brought all that the upstream has: what has
+    /// reached its goal is put in place.
+    ///
+    /// # Errors
+    ///
+    /// When names can't be changed.
+    pub fn settle(&mut self, is_up_to_date: bool) -> anyhow::Result<()> {
+        if let Some(next) = &mut self.next
+            && (is_up_to_date || next.goal.is_some_and(|goal| next.copy.length() >= goal))
+        {
+            next.copy.take_place_of(&self.current)?;
+            if let Some(next) = self.next.take() {
+                self.current = next.copy;
+            }
+            self.progress.have(self.current.length());
+            self.growth.hasten();
+            info!(length = self.current.length(), generation = %self.current.generation(), "the new file is in place");
+        }
+        if is_up_to_date && self.next.is_none() {
+            self.progress.arrive();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,555 @@
+//! A mirror: its file is a prefix of the upstream's, whatever happens between the two.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::{Answer, Client, get, head};
+use crate::process::{Program, Server, echo, eventually};
+use crate::upstream::{Fault, Link, Scripted, answer, header, plain};
+
+fn url(server: &Server) -> String {
+    format!("http://{}/data", server.address)
+}
+
+/// Starts a mirror that has no file yet.
+fn mirror(url: &str) -> Server {
+    Server::start(&["--upstream", url])
+}
+
+/// Stops a mirror as a crash does, and returns its folder.
+fn crash(mut mirror: Server) -> TempDir {
+    mirror.program.signal(Signal::KILL);
+    mirror.program.ended();
+    mirror.folder
+}
+
+fn content(server: &Server) -> Vec<u8> {
+    fs::read(server.file()).unwrap_or_default()
+}
+
+fn sidecar(folder: &Path) -> String {
+    fs::read_to_string(folder.join("data.generation")).unwrap()
+}
+
+fn holds(mirror: &Server, expected: &str) {
+    eventually(&format!("the mirror holds {expected:?}"), || content(mirror) == expected.as_bytes());
+}
+
+fn readyz(server: &Server) -> (u16, Value) {
+    let answer = get(server.address, "/readyz");
+    (answer.status, serde_json::from_slice(&answer.body).unwrap())
+}
+
+fn token_of(answer: &Answer) -> String {
+    answer.the("stream-next-offset").to_owned()
+}
+
+#[test]
+fn a_mirror_serves_what_its_upstream_does() {
+    let upstream = Server::serving("1\n22\n");
+    let mirror = mirror(&url(&upstream));
+    holds(&mirror, "1\n22\n");
+    let (ours, theirs) = (get(mirror.address, "/data"), get(upstream.address, "/data"));
+    assert_eq!((ours.status, ours.text()), (200, "1\n22\n"));
+    assert_eq!(ours.the("etag"), theirs.the("etag"));
+    assert_eq!(token_of(&ours), token_of(&theirs));
+    assert_eq!(sidecar(mirror.folder.path()).trim_end(), ours.the("etag").trim_matches('"').split('-').next().unwrap());
+    upstream.append("333\n4");
+    holds(&mirror, "1\n22\n333\n");
+    upstream.append("4\n");
+    holds(&mirror, "1\n22\n333\n44\n");
+}
+
+#[test]
+fn offsets_are_good_at_every_hop() {
+    let origin = Server::serving("1\n22\n");
+    let first = mirror(&url(&origin));
+    let second = mirror(&url(&first));
+    let third = mirror(&url(&second));
+    let token = token_of(&get(origin.address, "/data"));
+    origin.append("333\n");
+    holds(&third, "1\n22\n333\n");
+    for hop in [&origin, &first, &second, &third] {
+        assert_eq!(get(hop.address, &format!("/data?offset={token}")).text(), "333\n");
+    }
+}
+
+#[test]
+fn a_client_of_a_mirror_follows_live() {
+    let upstream = Server::serving("1\n");
+    let mirror = mirror(&url(&upstream));
+    holds(&mirror, "1\n");
+    let mut client = Client::connect(mirror.address);
+    client.send(head("GET", "/data?follow", &[]));
+    client.until("1\n");
+    upstream.append("22\n");
+    client.until("22\n");
+}
+
+#[test]
+fn a_mirror_resumes_with_its_file_and_without() {
+    let upstream = Server::serving("1\n22\n");
+    let before = mirror(&url(&upstream));
+    holds(&before, "1\n22\n");
+    let token = token_of(&get(before.address, "/data"));
+    let folder = crash(before);
+    upstream.append("333\n");
+    // The beginning of a line, as a crash leaves it.
+    let with_a_torn_line = [&fs::read(folder.path().join("data")).unwrap()[..], b"3"].concat();
+    fs::write(folder.path().join("data"), with_a_torn_line).unwrap();
+    let with = Server::start_in(folder, &["--upstream", &url(&upstream)]);
+    holds(&with, "1\n22\n333\n");
+    assert_eq!(get(with.address, &format!("/data?offset={token}")).text(), "333\n");
+    let folder = crash(with);
+    fs::remove_file(folder.path().join("data")).unwrap();
+    let without = Server::start_in(folder, &["--upstream", &url(&upstream)]);
+    holds(&without, "1\n22\n333\n");
+    assert_eq!(get(without.address, &format!("/data?offset={token}")).text(), "333\n");
+}
+
+#[test]
+fn only_what_is_missing_is_asked_for_after_a_restart() {
+    let lines = "a line of some length\n".repeat(10_000);
+    let upstream = Server::serving(&lines);
+    let first = mirror(&url(&upstream));
+    holds(&first, &lines);
+    let folder = crash(first);
+    upstream.append("one more\n");
+    let again = Server::start_in(folder, &["--upstream", &url(&upstream)]);
+    holds(&again, &format!("{lines}one more\n"));
+    let metrics = get(again.address, "/metrics");
+    assert!(metrics.text().contains("\necho_upstream_received_bytes_total 9\n"), "{}", metrics.text());
+}
+
+#[test]
+fn what_is_here_is_served_on_while_the_upstream_is_away() {
+    let upstream = Server::serving("1\n");
+    let link = Link::to(upstream.address);
+    let mirror = mirror(&link.url());
+    holds(&mirror, "1\n");
+    eventually("the mirror is ready", || readyz(&mirror).0 == 200);
+    assert_eq!(readyz(&mirror).1["upstream_trouble"], Value::Null);
+    link.become_faulty(Fault::Refuse);
+    upstream.append("22\n");
+    eventually("the trouble is told", || readyz(&mirror).1["upstream_trouble"].is_string());
+    let (status, body) = readyz(&mirror);
+    assert_eq!(status, 200, "{body}");
+    assert!(body["upstream_lag_seconds"].as_f64().unwrap() > 0.0, "{body}");
+    assert_eq!(get(mirror.address, "/data").text(), "1\n");
+    assert!(get(mirror.address, "/metrics").text().contains("\necho_upstream_up 0\n"));
+    link.become_faulty(Fault::None);
+    holds(&mirror, "1\n22\n");
+    eventually("the lag is gone", || readyz(&mirror).1["upstream_lag_seconds"] == 0.0);
+    let (_, body) = readyz(&mirror);
+    assert_eq!((&body["upstream_lag_bytes"], &body["upstream_trouble"]), (&Value::from(0), &Value::Null));
+    assert!(get(mirror.address, "/metrics").text().contains("\necho_upstream_up 1\n"));
+    // Many attempts may have failed, with the same result.
+    assert_eq!(mirror.program.log().matches("WARN").count(), 1, "{}", mirror.program.log());
+}
+
+#[test]
+fn a_mirror_without_a_file_is_ready_once_it_has_caught_up() {
+    let upstream = Server::serving("1\n".repeat(100_000));
+    let link = Link::to(upstream.address);
+    link.become_faulty(Fault::CutAfter(100_000));
+    let mirror = mirror(&link.url());
+    mirror.program.logged("the answer was cut");
+    eventually("a part is here", || !content(&mirror).is_empty());
+    link.become_faulty(Fault::Refuse);
+    assert_eq!(get(mirror.address, "/data").status, 200);
+    let (status, body) = readyz(&mirror);
+    assert_eq!((status, &body["reason"]), (503, &"the mirror has not caught up with its upstream yet".into()));
+    link.become_faulty(Fault::None);
+    eventually("the mirror is ready", || readyz(&mirror).0 == 200);
+    assert_eq!(content(&mirror).len(), 200_000);
+}
+
+#[test]
+fn another_file_is_built_aside_and_clients_are_told() {
+    let upstream = Server::serving("1\n22\n");
+    let mirror = mirror(&url(&upstream));
+    holds(&mirror, "1\n22\n");
+    let mut follower = Client::connect(mirror.address);
+    follower.send(head("GET", "/data?follow", &[]));
+    let mut events = Client::connect(mirror.address);
+    events.send(head("GET", "/data?offset=-1&live=sse", &[]));
+    follower.until("22\n");
+    events.until("upToDate\":true");
+    let token = token_of(&get(mirror.address, "/data"));
+    upstream.replace("4\n55\n666\n");
+    holds(&mirror, "4\n55\n666\n");
+    follower.until("0\r\n\r\n"); // the last chunk
+    events.until("event: reset");
+    assert_eq!(get(mirror.address, &format!("/data?offset={token}")).status, 410);
+    assert_eq!(token_of(&get(mirror.address, "/data")), token_of(&get(upstream.address, "/data")));
+    let mut left: Vec<_> =
+        fs::read_dir(mirror.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["data", "data.generation"]);
+}
+
+#[test]
+fn the_old_file_stays_until_the_new_one_is_complete() {
+    let upstream = Server::serving("old\n");
+    let link = Link::to(upstream.address);
+    let mirror = mirror(&link.url());
+    holds(&mirror, "old\n");
+    link.become_faulty(Fault::CutAfter(200_000));
+    let new = "new\n".repeat(100_000);
+    upstream.replace(&new);
+    let next = mirror.folder.path().join("data.next");
+    eventually("a part of the new file is here", || fs::metadata(&next).is_ok_and(|next| next.len() > 0));
+    assert_eq!(get(mirror.address, "/data").text(), "old\n");
+    link.become_faulty(Fault::None);
+    holds(&mirror, &new);
+    assert!(!next.exists());
+}
+
+#[test]
+fn an_emptied_upstream_empties_the_mirror() {
+    let upstream = Server::serving("1\n22\n");
+    let mirror = mirror(&url(&upstream));
+    holds(&mirror, "1\n22\n");
+    fs::write(upstream.file(), "").unwrap();
+    holds(&mirror, "");
+    let empty = get(mirror.address, "/data");
+    assert_eq!((empty.status, empty.text()), (200, ""));
+    upstream.append("3\n");
+    holds(&mirror, "3\n");
+    assert_eq!(get(mirror.address, "/data").the("etag"), get(upstream.address, "/data").the("etag"));
+}
+
+#[test]
+fn a_mirror_of_an_empty_file_is_empty_and_ready() {
+    let upstream = Server::serving("");
+    let mirror = mirror(&url(&upstream));
+    eventually("the mirror is ready", || readyz(&mirror).0 == 200);
+    assert_eq!(get(mirror.address, "/data").text(), "");
+    upstream.append("1\n");
+    holds(&mirror, "1\n");
+}
+
+#[test]
+fn an_upstream_without_a_file_is_waited_for() {
+    let upstream = Server::start(&[]);
+    let mirror = mirror(&url(&upstream));
+    mirror.program.logged("it answered 503 Service Unavailable");
+    assert_eq!((get(mirror.address, "/data").status, readyz(&mirror).0), (503, 503));
+    upstream.append("1\n");
+    holds(&mirror, "1\n");
+}
+
+#[test]
+fn a_replica_that_lags_is_waited_for() {
+    let upstream = Server::serving("1\n22\n333\n");
+    let ahead = mirror(&url(&upstream));
+    holds(&ahead, "1\n22\n333\n");
+    let folder = crash(ahead);
+    // The same generation, and shorter: cut off in place, the file keeps inode, birth and first line.
+    let file = fs::OpenOptions::new().write(true).open(upstream.file()).unwrap();
+    file.set_len(5).unwrap();
+    let waiting = Server::start_in(folder, &["--upstream", &url(&upstream)]);
+    eventually("the lag is told", || readyz(&waiting).1["upstream_trouble"].is_string());
+    assert_eq!((readyz(&waiting).0, get(waiting.address, "/data").text()), (200, "1\n22\n333\n"));
+    upstream.append("333\n4\n");
+    holds(&waiting, "1\n22\n333\n4\n");
+}
+
+#[test]
+fn a_line_of_any_length_is_copied() {
+    let long = format!("1\n{}\n2\n", "x".repeat(3 << 20));
+    let upstream = Server::serving(&long);
+    let mirror = mirror(&url(&upstream));
+    holds(&mirror, &long);
+}
+
+#[test]
+fn a_line_that_is_cut_is_not_begun() {
+    let upstream = Server::serving(format!("1\n{}\n", "x".repeat(500_000)));
+    let link = Link::to(upstream.address);
+    link.become_faulty(Fault::CutAfter(100_000));
+    let mirror = mirror(&link.url());
+    mirror.program.logged("the answer was cut");
+    assert_eq!(content(&mirror), b"1\n");
+    link.become_faulty(Fault::None);
+    eventually("the rest comes", || content(&mirror).len() == 500_003);
+}
+
+/// All that an upstream must not be believed, and the reason that the operator is given.
+#[test]
+fn an_upstream_that_does_not_fit_is_refused_and_nothing_is_lost() {
+    let html = "HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: 4\n\nhey\n";
+    let lies = [
+        (html, "it sent a web page"),
+        ("HTTP/1.1 302 Found\nLocation: /login\nContent-Length: 0\n\n", "it redirects to \"/login\""),
+        ("HTTP/1.1 500 Oops\nContent-Length: 0\n\n", "it answered 500"),
+        ("HTTP/1.1 404 Not Found\nContent-Length: 0\n\n", "it answered 404"),
+        ("HTTP/1.1 401 Unauthorized\nContent-Length: 0\n\n", "see --upstream-token-file"),
+        ("HTTP/1.1 200 OK\nContent-Length: 5\n\n1\n22\n", "it does not honour Range"),
+        (
+            "HTTP/1.1 206 Partial Content\nContent-Range: bytes 7-9/10\nContent-Length: 3\n\n22\n",
+            "it sent bytes from 7 on",
+        ),
+        ("HTTP/1.1 206 Partial Content\nContent-Encoding: gzip\nContent-Range: bytes 0-9/10\n\n", "encoded (gzip)"),
+        (
+            "HTTP/1.1 206 Partial Content\nContent-Range: bytes 0-3/4\nContent-Length: 4\n\nx\n\n",
+            "not know offsets any more",
+        ),
+        ("HTTP/1.1 416 Range Not Satisfiable\nContent-Length: 0\n\n", "without the length"),
+        ("220 mail.example.org ESMTP\n\n", "no answer came"),
+        ("", "no answer came"),
+    ];
+    for (lie, reason) in lies {
+        let upstream = Server::serving("1\n22\n");
+        let link = Link::to(upstream.address);
+        let mirror = mirror(&link.url());
+        holds(&mirror, "1\n22\n");
+        link.become_faulty(Fault::Impostor(lie.replace('\n', "\r\n").into_bytes()));
+        mirror.program.logged(reason);
+        upstream.append("333\n");
+        assert_eq!(get(mirror.address, "/data").text(), "1\n22\n", "{lie}");
+        link.become_faulty(Fault::None);
+        holds(&mirror, "1\n22\n333\n");
+    }
+}
+
+/// What one server says of itself must hold together.
+#[test]
+fn an_upstream_that_contradicts_itself_is_refused() {
+    let lies = [
+        ("Content-Length: 2\r\n\r\n1\n", "don't agree"),
+        ("Transfer-Encoding: chunked\r\n\r\n9\r\n1\n22\n333\n\r\n0\r\n\r\n", "more than it announced"),
+        ("Transfer-Encoding: chunked\r\n\r\n2\r\n1\n\r\n0\r\n\r\n", "ended 3 bytes early"),
+    ];
+    for (lie, reason) in lies {
+        let next = "Stream-Next-Offset: 00000000000000ab_00000000000000000005";
+        let lie = format!("HTTP/1.1 200 OK\r\n{next}\r\n{lie}");
+        let upstream = Scripted::start(move |_| lie.clone().into_bytes());
+        let mirror = mirror(&upstream.url());
+        mirror.program.logged(reason);
+        assert!(b"1\n".starts_with(&content(&mirror)), "{reason}");
+    }
+}
+
+#[test]
+fn another_generation_than_the_one_asked_for_is_refused() {
+    let upstream = Scripted::start(|head| {
+        let generation = if head.contains("offset=-1") { "00000000000000aa" } else { "00000000000000bb" };
+        let end = if head.contains("offset=-1") { 2 } else { 4 };
+        let headers = format!("Stream-Next-Offset: {generation}_{end:020}\n");
+        answer("200 OK", &headers, b"1\n")
+    });
+    let mirror = mirror(&upstream.url());
+    mirror.program.logged("it answered for another generation than the one asked for");
+    assert_eq!(content(&mirror), b"1\n");
+}
+
+#[test]
+fn any_server_that_knows_ranges_can_be_followed() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, "1\n22\n3").unwrap();
+    let upstream = Scripted::plain(file.clone());
+    let ours = mirror(&upstream.url());
+    holds(&ours, "1\n22\n");
+    eventually("the mirror is ready", || readyz(&ours).0 == 200);
+    // The torn line is finished by its writer, or cut off.
+    fs::write(&file, "1\n22\n4\n").unwrap();
+    holds(&ours, "1\n22\n4\n");
+    eventually("nothing new is not sent", || {
+        upstream.heads().iter().any(|head| header(head, "if-none-match").is_some())
+    });
+    let token = token_of(&get(ours.address, "/data"));
+    // All mirrors of one file agree on its generation.
+    let other = mirror(&upstream.url());
+    holds(&other, "1\n22\n4\n");
+    assert_eq!(token_of(&get(other.address, "/data")), token);
+    let chained = mirror(&url(&ours));
+    holds(&chained, "1\n22\n4\n");
+    assert_eq!(token_of(&get(chained.address, "/data")), token);
+    fs::write(&file, "5\n").unwrap();
+    holds(&chained, "5\n");
+}
+
+#[test]
+fn a_server_that_closes_after_every_answer_can_be_followed() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, "1\n".repeat(5000)).unwrap();
+    let served = file.clone();
+    let upstream = Scripted::start(move |head| {
+        let answer = String::from_utf8(plain(head, fs::read(&served).ok())).unwrap();
+        answer.replacen("HTTP/1.1", "HTTP/1.0", 1).into_bytes()
+    });
+    let mirror = mirror(&upstream.url());
+    holds(&mirror, &"1\n".repeat(5000));
+    fs::write(&file, "1\n".repeat(6000)).unwrap();
+    holds(&mirror, &"1\n".repeat(6000));
+}
+
+#[test]
+fn a_plain_file_that_was_replaced_is_found_out_by_its_bytes() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("data");
+    let old = "the same first line\nold\n".repeat(1000);
+    fs::write(&file, &old).unwrap();
+    let upstream = Scripted::plain(file.clone());
+    let mirror = mirror(&upstream.url());
+    holds(&mirror, &old);
+    // Longer than the old one, with the same first line and at once.
+    let new = "the same first line\nnew\n".repeat(1001);
+    fs::write(&file, &new).unwrap();
+    holds(&mirror, &new);
+    // Shorter, and no prefix.
+    fs::write(&file, "the same first line\nx\n").unwrap();
+    holds(&mirror, "the same first line\nx\n");
+    fs::write(&file, "").unwrap();
+    holds(&mirror, "");
+    fs::write(&file, "1\n").unwrap();
+    holds(&mirror, "1\n");
+    fs::remove_file(&file).unwrap();
+    mirror.program.logged("it answered 404 Not Found");
+    assert_eq!(get(mirror.address, "/data").text(), "1\n");
+}
+
+#[test]
+fn a_file_replaced_while_the_mirror_was_down_is_found_out() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("data");
+    // The end that the mirror has is the same in both; only the beginning tells.
+    let end = "the end\n".repeat(1000);
+    fs::write(&file, format!("old\n{end}")).unwrap();
+    let upstream = Scripted::plain(file.clone());
+    let before = mirror(&upstream.url());
+    holds(&before, &format!("old\n{end}"));
+    let folder = crash(before);
+    fs::write(&file, format!("new\n{end}")).unwrap();
+    let after = Server::start_in(folder, &["--upstream", &upstream.url()]);
+    holds(&after, &format!("new\n{end}"));
+}
+
+#[test]
+fn a_url_with_a_query_is_left_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, "1\n").unwrap();
+    let upstream = Scripted::plain(file);
+    let mirror = mirror(&format!("{}?signature=abc", upstream.url()));
+    holds(&mirror, "1\n");
+    assert!(upstream.heads().iter().all(|head| head.starts_with("GET /data?signature=abc HTTP/1.1\r\n")));
+}
+
+#[test]
+fn a_mirror_whose_file_is_taken_away_begins_anew() {
+    let upstream = Server::serving("1\n22\n");
+    let mirror = mirror(&url(&upstream));
+    holds(&mirror, "1\n22\n");
+    let token = token_of(&get(mirror.address, "/data"));
+    fs::remove_file(mirror.file()).unwrap();
+    upstream.append("333\n");
+    holds(&mirror, "1\n22\n333\n");
+    assert_eq!(get(mirror.address, &format!("/data?offset={token}")).text(), "333\n");
+    fs::OpenOptions::new().write(true).open(mirror.file()).unwrap().set_len(2).unwrap();
+    upstream.append("4\n");
+    holds(&mirror, "1\n22\n333\n4\n");
+}
+
+/// A crash in each step of putting a new file in place: the mirror goes on from there.
+#[test]
+fn an_interrupted_replacement_is_finished_or_given_up() {
+    let upstream = Server::serving("new\n22\n");
+    let generation = get(upstream.address, "/data").the("etag").trim_matches('"').split('-').next().unwrap().to_owned();
+    let old = ("data", "old\n".to_owned());
+    let (ours, theirs) = ("00000000000000aa\n".to_owned(), format!("{generation}\n"));
+    let steps = [
+        vec![old.clone(), ("data.generation", ours.clone()), ("data.next.generation", theirs.clone())],
+        vec![
+            old.clone(),
+            ("data.generation", ours),
+            ("data.next.generation", theirs.clone()),
+            ("data.next", "new\n2".to_owned()),
+        ],
+        vec![old, ("data.generation", theirs.clone()), ("data.next", "new\n".to_owned())],
+        vec![("data", "new\n".to_owned()), ("data.generation", theirs)],
+    ];
+    for step in steps {
+        let folder = TempDir::new().unwrap();
+        for (name, content) in &step {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        let mirror = Server::start_in(folder, &["--upstream", &url(&upstream)]);
+        let first = get(mirror.address, "/data");
+        let is_new = first.the("etag").contains(&generation);
+        assert_eq!(first.text().starts_with("new"), is_new, "lines under a foreign name: {step:?}");
+        holds(&mirror, "new\n22\n");
+        assert_eq!(sidecar(mirror.folder.path()).trim_end(), generation);
+        assert_eq!(fs::read_dir(mirror.folder.path()).unwrap().count(), 2, "{step:?}");
+    }
+}
+
+/// Runs what must end at once with status 1; returns what it logs.
+fn refusal(folder: &Path, arguments: &[&str]) -> String {
+    let mut program = Program::start(echo(folder).args(arguments).env("ECHO_LISTEN", "127.0.0.1:0"));
+    let status = program.ended();
+    let log = program.log_to_the_end();
+    assert_eq!(status.code(), Some(1), "{log}");
+    log
+}
+
+#[test]
+fn what_can_never_work_is_refused_at_once() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let log = refusal(path, &["--upstream", "http://localhost:1"]);
+    assert!(log.contains("--upstream names no file"), "{log}");
+    let log = refusal(path, &["--upstream", "http://localhost:1/data", "--upstream-token-file", "missing"]);
+    assert!(log.contains("cannot read the token in missing: No such file"), "{log}");
+    fs::write(path.join("empty"), "\n").unwrap();
+    let log = refusal(path, &["--upstream", "http://localhost:1/data", "--upstream-token-file", "empty"]);
+    assert!(log.contains("empty holds no token"), "{log}");
+    let log = refusal(path, &["--upstream", "https://localhost:1/data", "--upstream-ca", "empty"]);
+    assert!(log.contains("empty holds no certificate"), "{log}");
+    let log = refusal(path, &["--upstream", "http://localhost:1/data", "--upstream-ca", "empty"]);
+    assert!(log.contains("--upstream-ca is for a URL that begins with https://"), "{log}");
+    let log = refusal(path, &["--token-file", "missing"]);
+    assert!(log.contains("cannot read the token in missing"), "{log}");
+}
+
+#[test]
+fn a_file_that_is_no_mirrors_is_left_alone() {
+    let upstream = Server::serving("1\n");
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("data"), "precious\n").unwrap();
+    let log = refusal(folder.path(), &["--upstream", &url(&upstream)]);
+    assert!(log.contains("data has lines, and no data.generation tells whose they are"), "{log}");
+    assert_eq!(fs::read_to_string(folder.path().join("data")).unwrap(), "precious\n");
+}
+
+#[test]
+fn a_folder_that_can_not_be_written_to_is_explained() {
+    if rustix::process::geteuid().is_root() {
+        return; // root may write anywhere; the images run as others
+    }
+    let folder = TempDir::new().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let log = refusal(folder.path(), &["--upstream", "http://localhost:1/data"]);
+    assert!(log.contains("mode 0555; this process is uid"), "{log}");
+}
+
+#[test]
+fn a_mirror_stops_at_once_whatever_its_upstream_does() {
+    let silent = Scripted::start(|_| {
+        std::thread::sleep(Duration::from_mins(10));
+        Vec::new()
+    });
+    let mut mirror = mirror(&silent.url());
+    eventually("the mirror asks", || std::net::TcpStream::connect(silent.address).is_ok());
+    mirror.program.signal(Signal::TERM);
+    assert_eq!(mirror.program.ended().code(), Some(0));
+}
