@@ -1,14 +1,12 @@
 //! Bearer tokens (RFC 6750), kept in files as Kubernetes mounts a Secret.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
-use axum::middleware::Next;
+use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 use tracing::{info, warn};
@@ -57,8 +55,9 @@ impl Demand {
         Ok(Self { file, latest: Mutex::new(latest) })
     }
 
-    /// Whether the value of an `Authorization` header has the token. Takes the same time however much of it is right.
-    fn is_met_by(&self, authorization: &[u8]) -> bool {
+    /// Whether the `Authorization` among `headers` has the token. Takes the same time however much of it is right.
+    pub fn is_met_by(&self, headers: &HeaderMap) -> bool {
+        let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
         let Some((scheme, token)) = authorization.split_at_checked(b"Bearer ".len()) else { return false };
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         latest.refresh(&self.file);
@@ -92,13 +91,8 @@ impl Latest {
     }
 }
 
-/// Lets pass what carries the token, and the probes, which can't.
-pub async fn require(State(demand): State<Arc<Demand>>, request: Request, next: Next) -> Response {
-    let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
-    let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-    if is_probe || demand.is_met_by(authorization) {
-        return next.run(request).await;
-    }
+/// What somebody is told who does not know the token.
+pub fn refusal() -> Response {
     let refusal = sentence(StatusCode::UNAUTHORIZED, "This asks for a token: Authorization: Bearer TOKEN.");
     ([(WWW_AUTHENTICATE, "Bearer")], refusal).into_response()
 }

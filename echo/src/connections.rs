@@ -1,15 +1,20 @@
 //! The open connections: who has waited long enough, and who makes room when there are too many.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+
+use crate::repeat;
 
 /// How long a client may take from the first byte of a request's head to the last.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -116,6 +121,10 @@ impl Drop for Admitted {
 pub struct Connection {
     activity: Mutex<Activity>,
     close: Notify,
+    /// Whether the connection ends with the answer that is under way.
+    is_last: AtomicBool,
+    /// Whether the answer under way is worth keeping.
+    is_kept: AtomicBool,
 }
 
 struct Activity {
@@ -139,7 +148,12 @@ enum Phase {
 impl Connection {
     fn new(opened: Instant) -> Self {
         let activity = Activity { phase: Phase::Idle, since: opened, blocked: false };
-        Self { activity: Mutex::new(activity), close: Notify::new() }
+        Self {
+            activity: Mutex::new(activity),
+            close: Notify::new(),
+            is_last: AtomicBool::new(false),
+            is_kept: AtomicBool::new(false),
+        }
     }
 
     /// Marks a request as being answered until the returned guard is dropped, with the end of the answer.
@@ -152,6 +166,32 @@ impl Connection {
     /// only the beginning has come is not.
     pub fn is_answering(&self) -> bool {
         self.activity().is_answering()
+    }
+
+    /// Whether bytes wait for the client to take them.
+    pub fn is_blocked(&self) -> bool {
+        self.activity().blocked
+    }
+
+    /// Whether nothing is under way: no answer, and no request that has begun.
+    pub fn is_idle(&self) -> bool {
+        let activity = self.activity();
+        activity.phase == Phase::Idle && !activity.blocked
+    }
+
+    /// Lets the connection end with the answer that is under way. Whoever serves it has to be woken to see it.
+    pub fn end_after_this(&self) {
+        self.is_last.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection ends with the answer that is under way.
+    pub fn is_last(&self) -> bool {
+        self.is_last.load(Ordering::Relaxed)
+    }
+
+    /// Whether to keep what is written from now on.
+    pub fn keep(&self, is_kept: bool) {
+        self.is_kept.store(is_kept, Ordering::Relaxed);
     }
 
     /// Waits until the connection is asked to make room, or its time is up.
@@ -216,10 +256,66 @@ pub struct Watched {
     pub stream: TcpStream,
     /// Who is told.
     pub connection: Arc<Connection>,
+    /// What was read from the socket already.
+    received: Bytes,
+    /// What was written in answer to that; `None` if it is too long or more was read.
+    sent: Option<Vec<u8>>,
 }
 
 impl Watched {
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// Tells `connection` about `stream`.
+    pub fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+        Self { stream, connection, received: Bytes::new(), sent: None }
+    }
+
+    /// Gives `received` to the next reader. What is written in answer to it is kept if the connection is asked to.
+    pub fn rewind(&mut self, received: Bytes) {
+        self.connection.keep(false);
+        self.received = received;
+        self.sent = Some(Vec::new());
+    }
+
+    /// Waits until the client can take something.
+    pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = self.stream.poll_write_ready(cx);
+        self.connection.activity().blocked = result.is_pending();
+        result
+    }
+
+    /// Waits until the client closes the connection or breaks it. What it sends meanwhile is dropped.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut buffer = [0; 256];
+            let mut buffer = ReadBuf::new(&mut buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is broken.
+    pub async fn send(&mut self, mut bytes: Bytes) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent = poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, &bytes)).await?;
+            bytes.advance(sent);
+        }
+        Ok(())
+    }
+
+    /// What was written since, if it answers what was received and nothing else.
+    pub fn recorded(&mut self) -> Option<Bytes> {
+        self.sent.take().map(Bytes::from)
+    }
+
+    fn wrote(&mut self, slices: &[io::IoSlice<'_>], result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = result {
+            self.record(slices, count);
+        }
         let mut activity = self.connection.activity();
         activity.blocked = result.is_pending();
         if result.is_ready() {
@@ -227,11 +323,39 @@ impl Watched {
         }
         result
     }
+
+    /// Keeps the first `count` bytes of `slices`.
+    fn record(&mut self, slices: &[io::IoSlice<'_>], count: usize) {
+        let Some(sent) = &mut self.sent else { return };
+        if !self.connection.is_kept.load(Ordering::Relaxed) {
+            return;
+        }
+        if sent.len() + count > repeat::LONGEST {
+            self.sent = None;
+            return;
+        }
+        sent.reserve(count);
+        let mut left = count;
+        for slice in slices {
+            let part = &slice[..slice.len().min(left)];
+            sent.extend_from_slice(part);
+            left -= part.len();
+        }
+    }
 }
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if self.received.is_empty() {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            if buf.filled().len() > before {
+                self.sent = None;
+            }
+        } else {
+            let count = self.received.len().min(buf.remaining());
+            buf.put_slice(&self.received.split_to(count));
+        }
         if self.connection.activity().phase == Phase::Idle {
             self.connection.enter(Phase::Head);
         }
@@ -242,7 +366,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(result)
+        self.wrote(&[io::IoSlice::new(bytes)], result)
     }
 
     fn poll_write_vectored(
@@ -251,7 +375,7 @@ impl AsyncWrite for Watched {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(result)
+        self.wrote(slices, result)
     }
 
     fn is_write_vectored(&self) -> bool {

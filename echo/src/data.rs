@@ -7,25 +7,25 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
-use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderMap,
     LAST_MODIFIED, RANGE, RETRY_AFTER,
 };
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use httpdate::HttpDate;
 use percent_encoding::percent_decode;
 
-use crate::body::FileBody;
+use crate::bulk;
 use crate::conditional::{Outcome, Validators};
 use crate::http::{ONLY_READ, sentence};
 use crate::live::Live;
 use crate::metrics::Served;
 use crate::offset::{self, NEXT_OFFSET};
+use crate::page;
 use crate::query::Query;
 use crate::range::{self, Resolved};
+use crate::repeat::Repeatable;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 
@@ -38,6 +38,8 @@ pub struct Data {
     live: Arc<Live>,
     served: Arc<Served>,
     path: Vec<u8>,
+    /// The path as it is counted.
+    label: Arc<str>,
 }
 
 impl Data {
@@ -60,13 +62,14 @@ impl Data {
             );
         }
         let path = [b"/", name.as_bytes()].concat();
-        Ok(Self { source, live, served, path })
+        let label = String::from_utf8_lossy(&path).into();
+        Ok(Self { source, live, served, path, label })
     }
 
     fn snapshot(&self, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
         let mut attempt = 1;
         loop {
-            match self.source.snapshot().and_then(|snapshot| answer(&snapshot, method, headers, &self.served)) {
+            match self.source.snapshot().and_then(|snapshot| self.answer(&snapshot, method, headers)) {
                 // Truncated between snapshot and answer; the next snapshot tells by how much.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
                 answer => return answer,
@@ -74,39 +77,63 @@ impl Data {
         }
     }
 
-    /// The path of the file in URLs.
-    pub fn path(&self) -> Arc<str> {
-        String::from_utf8_lossy(&self.path).into()
-    }
-
-    fn is_at(&self, path: &str) -> bool {
+    /// Whether `path`, in whatever way it is encoded, is that of the file.
+    pub fn is_at(&self, path: &str) -> bool {
         path.as_bytes() == self.path || Cow::from(percent_decode(path.as_bytes())) == self.path
     }
-}
 
-/// Answers what no fixed route takes: the file under its name, and 404 for everything else.
-pub async fn respond(State(data): State<Arc<Data>>, request: Request) -> Response {
-    if !data.is_at(request.uri().path()) {
-        return sentence(StatusCode::NOT_FOUND, "There is nothing here; / has a list of what there is.");
-    }
-    match *request.method() {
-        Method::GET | Method::HEAD => {}
-        _ => {
-            return ([(ALLOW, "GET,HEAD")], sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ)).into_response();
+    /// The name under which requests for `path` are counted: one of few, whatever clients ask for.
+    pub fn route(&self, path: &str) -> Arc<str> {
+        match path {
+            _ if path == &*self.label => Arc::clone(&self.label),
+            "/" | "/healthz" | "/readyz" | "/metrics" => path.into(),
+            _ if path.starts_with(page::ASSETS) => page::ASSETS.into(),
+            _ => "other".into(),
         }
     }
-    let query = match Query::parse(request.uri().query().unwrap_or_default()) {
-        Ok(query) => query,
-        Err(reason) => return sentence(StatusCode::BAD_REQUEST, reason),
-    };
-    let answer = match query {
-        None => data.snapshot(request.method(), request.headers()),
-        Some(query) => match data.source.snapshot() {
-            Ok(snapshot) => data.live.respond(snapshot, request.method(), query, request.headers()).await,
-            Err(error) => Err(error),
-        },
-    };
-    answer.unwrap_or_else(|error| unavailable(&error))
+
+    fn answer(&self, snapshot: &Arc<Snapshot>, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
+        let now = SystemTime::now();
+        let mut response = answer(snapshot, method, headers, now, &self.served)?;
+        if snapshot.is_settled {
+            response.extensions_mut().insert(Repeatable::new(snapshot, now));
+        }
+        Ok(response)
+    }
+
+    /// The name under which requests for the file are counted.
+    pub fn label(&self) -> Arc<str> {
+        Arc::clone(&self.label)
+    }
+
+    /// Counts `bytes` of the file as served.
+    pub fn count(&self, bytes: &[u8]) {
+        self.served.count(bytes);
+    }
+
+    /// Whether a snapshot that would be taken now is the very same.
+    pub fn is_current(&self, snapshot: &Arc<Snapshot>) -> bool {
+        self.source.snapshot().is_ok_and(|now| Arc::ptr_eq(&now, snapshot))
+    }
+
+    /// Answers a request for the file.
+    pub async fn respond(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return ([(ALLOW, "GET,HEAD")], sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ)).into_response();
+        }
+        let query = match Query::parse(uri.query().unwrap_or_default()) {
+            Ok(query) => query,
+            Err(reason) => return sentence(StatusCode::BAD_REQUEST, reason),
+        };
+        let answer = match query {
+            None => self.snapshot(method, headers),
+            Some(query) => match self.source.snapshot() {
+                Ok(snapshot) => self.live.respond(snapshot, method, query, headers).await,
+                Err(error) => Err(error),
+            },
+        };
+        answer.unwrap_or_else(|error| unavailable(&error))
+    }
 }
 
 /// One sentence for the client; the operator has the reason in the log.
@@ -126,9 +153,9 @@ fn answer(
     snapshot: &Arc<Snapshot>,
     method: &Method,
     headers: &HeaderMap,
+    now: SystemTime,
     served: &Arc<Served>,
 ) -> io::Result<Response> {
-    let now = SystemTime::now();
     let length = snapshot.length;
     let etag = format!("\"{}-{length}\"", snapshot.generation);
     let validators = Validators { etag: etag.as_bytes(), last_modified: HttpDate::from(snapshot.modified().min(now)) };
@@ -161,16 +188,12 @@ fn answer(
         }
         _ => (StatusCode::OK, 0..length),
     };
-    let body = match *method {
-        Method::HEAD => Body::empty(),
-        _ => Body::new(FileBody::new(Arc::clone(snapshot), range.clone(), Arc::clone(served))?),
-    };
     let described = [
         (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
         (CONTENT_LENGTH, (range.end - range.start).to_string()),
         (ACCEPT_RANGES, "bytes".to_owned()),
     ];
-    let mut response = (status, common, described, body).into_response();
+    let mut response = (status, common, described).into_response();
     let headers = response.headers_mut();
     if status == StatusCode::PARTIAL_CONTENT {
         let content_range = format!("bytes {}-{}/{length}", range.start, range.end - 1);
@@ -179,7 +202,10 @@ fn answer(
         let offset = offset::token(snapshot.generation, length);
         headers.insert(NEXT_OFFSET, offset.try_into().map_err(io::Error::other)?);
     }
-    Ok(response)
+    match *method {
+        Method::HEAD => Ok(response),
+        _ => bulk::with_content(response, snapshot, range, served),
+    }
 }
 
 /// `Range` is defined for `GET` alone, and may stand once.

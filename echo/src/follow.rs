@@ -82,16 +82,16 @@ impl Follower {
             }
             self.look_again();
         }
-        let mut bytes = vec![0; (self.snapshot.length - self.position).min(PIECE) as usize];
-        match self.snapshot.read_exact_at(&mut bytes, self.position) {
+        let end = self.snapshot.length.min(self.position + PIECE);
+        let mut bytes = match self.snapshot.read(self.position..end) {
             // Truncated: what was announced will never come.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Next::Replaced),
             read => read?,
-        }
+        };
         bytes.truncate(whole(&bytes));
         self.position += bytes.len() as u64;
         self.served.count(&bytes);
-        Ok(Next::Bytes(bytes.into()))
+        Ok(Next::Bytes(bytes))
     }
 
     fn look_again(&mut self) {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use serde_json::json;
 use tokio::sync::watch;
@@ -30,7 +30,7 @@ pub struct Readiness {
 /// Says that the process can answer. It asks nobody else: were it to fail with the file or its writer, the restart that
 /// follows would mend nothing.
 pub async fn healthz() -> impl IntoResponse {
-    ([(CACHE_CONTROL, "no-store")], "ok\n")
+    "ok\n"
 }
 
 /// Says whether clients should be sent here, and why not.
@@ -58,7 +58,7 @@ pub async fn readyz(State(readiness): State<Arc<Readiness>>) -> impl IntoRespons
         "upstream_lag_bytes": lag.as_ref().map(|lag| lag.bytes),
         "upstream_trouble": lag.and_then(|lag| lag.trouble),
     });
-    (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], format!("{body}\n"))
+    (status, [(CONTENT_TYPE, "application/json")], format!("{body}\n"))
 }
 
 impl Readiness {

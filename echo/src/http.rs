@@ -1,80 +1,129 @@
 //! The routes, and what holds for all of them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::uri::Authority;
-use axum::http::{StatusCode, Version};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::{Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::Incoming;
 use tokio::sync::watch;
+use tower::ServiceExt;
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
-use tracing::Level;
+use tracing::{Level, debug, enabled};
 
 use crate::bearer::{self, Demand};
-use crate::data::{self, Data};
+use crate::data::Data;
 use crate::health::{Readiness, healthz, readyz};
-use crate::metrics::{Sources, count, metrics};
+use crate::metrics::{Requests, Sources, metrics};
 use crate::page::{self, Page};
+use crate::repeat::{Answer, Repeatable, Repeats};
 use crate::server::Stage;
 
-/// Everything that is served, to those who meet the `demand` if there is one.
-pub fn app(
+/// Everything that is served.
+///
+/// The file is asked for most, so requests for it don't pass axum's router, and what holds for all routes is one function
+/// instead of a stack of tower's layers: each layer clones and boxes, and together they cost more than the answer.
+pub struct App {
     data: Data,
-    readiness: Readiness,
-    page: Page,
-    figures: Sources,
+    others: Router,
     demand: Option<Demand>,
+    requests: Arc<Requests>,
+    repeats: Repeats,
     stage: watch::Receiver<Stage>,
-) -> Router {
-    let requests = (Arc::clone(&figures.requests), data.path());
-    let (page, source) = (Arc::new(page), Arc::clone(&figures.source));
-    let close_while_draining = SetResponseHeaderLayer::overriding(CONNECTION, move |_: &Response| {
-        (*stage.borrow() > Stage::Serving).then_some(HeaderValue::from_static("close"))
-    });
-    let log_at_debug = TraceLayer::new_for_http()
-        .make_span_with(DefaultMakeSpan::new().level(Level::DEBUG))
-        .on_request(())
-        .on_response(DefaultOnResponse::new().level(Level::DEBUG))
-        .on_eos(())
-        .on_failure(());
-    let routes = Router::new()
-        .route("/", get(async move || page.respond(source.snapshot().ok().as_deref())))
-        .merge(page::assets())
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz).with_state(Arc::new(readiness)))
-        .route("/metrics", get(metrics).with_state(Arc::new(figures)))
-        .method_not_allowed_fallback(async || sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ))
-        .fallback_service(axum::routing::any(data::respond).with_state(Arc::new(data)));
-    let guarded = match demand {
-        Some(demand) => routes.layer(from_fn_with_state(Arc::new(demand), bearer::require)),
-        None => routes,
-    };
-    guarded
-        .layer(from_fn(require_host))
-        .layer(SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
-        .layer(close_while_draining)
-        .layer(from_fn_with_state(requests, count))
-        .layer(log_at_debug)
 }
 
-/// Refuses what RFC 9112 §3.2 has refused: a request of HTTP/1.1 without just one `Host`, and one that can be no host. A
-/// proxy and a server that disagree about the host of a request can be played off against each other.
-async fn require_host(request: Request, next: Next) -> Response {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let refused = match (hosts.next(), hosts.next()) {
-        (None, _) => request.version() == Version::HTTP_11,
-        (Some(host), None) => !is_host(host.as_bytes()),
-        (Some(_), Some(_)) => true,
-    };
-    if refused {
-        return sentence(StatusCode::BAD_REQUEST, "A request needs one Host header, with a host.");
+impl App {
+    /// Puts the routes together, for those who meet the `demand` if there is one.
+    pub fn new(
+        data: Data,
+        readiness: Readiness,
+        page: Page,
+        figures: Sources,
+        demand: Option<Demand>,
+        stage: watch::Receiver<Stage>,
+    ) -> Arc<Self> {
+        let requests = Arc::clone(&figures.requests);
+        let (page, source) = (Arc::new(page), Arc::clone(&figures.source));
+        let others = Router::new()
+            .route("/", get(async move || page.respond(source.snapshot().ok().as_deref())))
+            .merge(page::assets())
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz).with_state(Arc::new(readiness)))
+            .route("/metrics", get(metrics).with_state(Arc::new(figures)))
+            .method_not_allowed_fallback(async || sentence(StatusCode::METHOD_NOT_ALLOWED, ONLY_READ))
+            .fallback(async || sentence(StatusCode::NOT_FOUND, "There is nothing here; / has a list of what there is."))
+            .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        Arc::new(Self { data, others, demand, requests, repeats: Repeats::default(), stage })
     }
-    next.run(request).await
+
+    /// Answers a request, with what holds for all of them.
+    ///
+    /// # Errors
+    ///
+    /// Never.
+    pub async fn respond(&self, request: Request<Incoming>) -> Result<Response, Infallible> {
+        let began = Instant::now();
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let mut response = match () {
+            () if !has_its_host(&request) => {
+                sentence(StatusCode::BAD_REQUEST, "A request needs one Host header, with a host.")
+            }
+            () if !self.may_pass(&request) => bearer::refusal(),
+            () if self.data.is_at(uri.path()) => self.data.respond(&method, &uri, request.headers()).await,
+            () => self.others.clone().oneshot(request.map(Body::new)).await?,
+        };
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if *self.stage.borrow() > Stage::Serving {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let (status, took) = (response.status(), began.elapsed());
+        self.requests.count(self.data.route(uri.path()), &method, status, took);
+        debug!(%method, %uri, status = status.as_u16(), ?took, "answered");
+        Ok(response)
+    }
+
+    /// Whether a request shows the token that is demanded, or is one of the probes, which can't.
+    fn may_pass(&self, request: &Request<Incoming>) -> bool {
+        let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
+        self.demand.as_ref().is_none_or(|demand| is_probe || demand.is_met_by(request.headers()))
+    }
+
+    /// The answer to the bytes of a request, if they were answered before and nothing has changed since.
+    pub fn again(&self, request: &[u8]) -> Option<Answer> {
+        if *self.stage.borrow() > Stage::Serving || enabled!(Level::DEBUG) {
+            return None;
+        }
+        let began = Instant::now();
+        let answer = self.repeats.find(request, |snapshot| self.data.is_current(snapshot))?;
+        self.data.count(&answer.bytes[answer.content..]);
+        self.requests.count(self.data.label(), &answer.method, answer.status, began.elapsed());
+        Some(answer)
+    }
+
+    /// Keeps what `request` was answered with.
+    pub fn keep(&self, request: &[u8], of: &Repeatable, answer: Answer) {
+        if *self.stage.borrow() == Stage::Serving {
+            self.repeats.keep(request, of, answer);
+        }
+    }
+}
+
+/// Whether there is what RFC 9112 §3.2 demands: just one `Host` in a request of HTTP/1.1, and one that can be a host. A proxy
+/// and a server that disagree about the host of a request can be played off against each other.
+fn has_its_host(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() != Version::HTTP_11,
+        (Some(host), None) => is_host(host.as_bytes()),
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// Whether `value` is a host, with a port or without; it may be empty.
@@ -88,4 +137,79 @@ pub const ONLY_READ: &str = "This can be read with GET and HEAD, and not be chan
 /// An answer of one sentence, for people.
 pub fn sentence(status: StatusCode, text: &str) -> Response {
     (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{text}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+    use std::path::PathBuf;
+    use std::task::Poll;
+
+    use bytes::Bytes;
+    use futures_util::stream;
+    use tokio::task::{spawn_blocking, yield_now};
+
+    use super::*;
+    use crate::connections::Connections;
+    use crate::growth::Growth;
+    use crate::identity::Identity;
+    use crate::live::Live;
+    use crate::server::{bind, serve};
+    use crate::source::Source;
+
+    /// An application whose file is not there, and that has `routes` in place of its own.
+    fn app_of(routes: Router, stage: &watch::Sender<Stage>) -> Arc<App> {
+        let file = PathBuf::from("/nowhere/data");
+        let source = Arc::new(Source::new(file.clone(), Identity::Own));
+        let growth = Growth::new(Arc::clone(&source));
+        let live = Arc::new(Live::new(growth, stage.subscribe(), 1, Arc::default()));
+        let data = Data::new(source, live, Arc::default()).unwrap();
+        Arc::new(App {
+            data,
+            others: routes,
+            demand: None,
+            requests: Arc::default(),
+            repeats: Repeats::default(),
+            stage: stage.subscribe(),
+        })
+    }
+
+    fn ask(stream: &mut TcpStream, path: &str) -> String {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).unwrap_or_default();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    fn panic_between_others(address: SocketAddr) {
+        let mut other = TcpStream::connect(address).unwrap();
+        for path in ["/panic", "/body", "/panic"] {
+            assert!(ask(&mut other, "/fine").ends_with("fine"));
+            let mut stream = TcpStream::connect(address).unwrap();
+            let mut answer = ask(&mut stream, path);
+            let _ = stream.read_to_string(&mut answer);
+            assert!(!answer.contains("fine") && !answer.ends_with("0\r\n\r\n"), "{path}: {answer:?}");
+        }
+        assert!(ask(&mut other, "/fine").ends_with("fine"));
+    }
+
+    /// No request is known that leads to a panic; were there one, its connection alone would end.
+    #[tokio::test]
+    async fn a_panic_in_one_request_harms_no_other() {
+        let broken = || stream::poll_fn(|_| -> Poll<Option<Result<Bytes, String>>> { panic!("in a body") });
+        let routes = Router::new()
+            .route("/panic", get(async || -> &'static str { panic!("in a handler") }))
+            .route("/body", get(async move || Body::from_stream(broken())))
+            .route("/fine", get(async || "fine"));
+        let stage = watch::Sender::new(Stage::Serving);
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Connections::new(10);
+        tokio::spawn(serve(listener, app_of(routes, &stage), Arc::clone(&connections), stage.subscribe()));
+        spawn_blocking(move || panic_between_others(address)).await.unwrap();
+        while connections.count() > 0 {
+            yield_now().await; // their places are given back, too
+        }
+    }
 }

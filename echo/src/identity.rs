@@ -64,19 +64,21 @@ impl Announced {
 }
 
 impl Identity {
-    /// The generation of a file with `length` bytes of complete lines.
+    /// The generation of a file with `length` bytes of complete lines, which end in `end`.
     ///
     /// # Errors
     ///
     /// When the file can't be read, or is not the mirror's.
-    pub fn generation(&self, file: &File, metadata: &Metadata, length: u64) -> io::Result<Generation> {
+    pub fn generation(&self, file: &File, metadata: &Metadata, length: u64, end: &[u8]) -> io::Result<Generation> {
+        let generation = |start: &[u8]| Generation::new(metadata.ino(), metadata.created().ok(), first_line(start));
         match self {
             Self::Own if length == 0 => Ok(Generation::NONE),
+            Self::Own if end.len() as u64 == length => Ok(generation(end)),
             Self::Own => {
                 let mut start = [0; FIRST_LINE];
                 let start = &mut start[..length.min(FIRST_LINE as u64) as usize];
                 file.read_exact_at(start, 0)?;
-                Ok(Generation::new(metadata.ino(), metadata.created().ok(), first_line(start)))
+                Ok(generation(start))
             }
             Self::Announced(announced) => announced.of(metadata.ino(), length),
         }

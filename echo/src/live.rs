@@ -1,12 +1,10 @@
 //! `GET /data` with an offset: reading on from a place, now, when something comes, or for ever. The read side of the
 //! Durable Streams protocol 1.0, and plain text for `curl`.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +13,7 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::body::FileBody;
+use crate::bulk;
 use crate::follow::{Follower, Next};
 use crate::growth::Growth;
 use crate::http::sentence;
@@ -25,6 +23,7 @@ use crate::query::{Mode, Query};
 use crate::server::Stage;
 use crate::snapshot::Snapshot;
 use crate::sse;
+use crate::stream::with_pieces;
 
 const CURSOR: HeaderName = HeaderName::from_static("stream-cursor");
 /// Keeps nginx, and what follows its example, from holding a stream back.
@@ -115,11 +114,10 @@ impl Live {
             (NEXT_OFFSET, offset::token(snapshot.generation, snapshot.length)),
             (UP_TO_DATE, "true".to_owned()),
         ];
-        let body = match *method {
-            Method::HEAD => Body::empty(),
-            _ => Body::new(FileBody::new(Arc::clone(snapshot), position..snapshot.length, Arc::clone(&self.served))?),
-        };
-        Ok((headers, body).into_response())
+        match *method {
+            Method::HEAD => Ok(headers.into_response()),
+            _ => bulk::with_content(headers.into_response(), snapshot, position..snapshot.length, &self.served),
+        }
     }
 }
 
@@ -169,7 +167,7 @@ fn follow(follower: Follower, permit: OwnedSemaphorePermit) -> Response {
         Ok(Next::Replaced | Next::Stopping) => None,
         Err(error) => Some((Err(error), (follower, permit))),
     });
-    (headers, Body::from_stream(pieces)).into_response()
+    with_pieces(headers.into_response(), pieces)
 }
 
 /// The same as server-sent events.
@@ -182,7 +180,7 @@ fn event_stream(follower: Follower, permit: OwnedSemaphorePermit, cursor: Option
     ];
     let events =
         Events { follower, permit, cursor, close_at: Instant::now() + RECONNECT + spread(), state: State::Begin };
-    (headers, Body::from_stream(stream::unfold(events, Events::next))).into_response()
+    with_pieces(headers.into_response(), stream::unfold(events, Events::next))
 }
 
 /// A server-sent event stream under way.
@@ -203,7 +201,7 @@ enum State {
 }
 
 impl Events {
-    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+    async fn next(mut self) -> Option<(io::Result<Bytes>, Self)> {
         let events = match self.state {
             State::Begin => {
                 self.state = State::Open;

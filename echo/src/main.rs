@@ -3,13 +3,14 @@
 mod access;
 mod answer;
 mod bearer;
-mod body;
+mod bulk;
 mod check;
 mod conditional;
 mod connections;
 mod copies;
 mod copy;
 mod data;
+mod exchange;
 mod follow;
 #[cfg(test)]
 #[path = "../../fuzz/checks/echo.rs"]
@@ -29,11 +30,13 @@ mod progress;
 mod query;
 mod range;
 mod received;
+mod repeat;
 mod server;
 mod signal;
 mod snapshot;
 mod source;
 mod sse;
+mod stream;
 mod supervise;
 mod upstream;
 mod url;
@@ -57,6 +60,7 @@ use connections::Connections;
 use data::Data;
 use growth::Growth;
 use health::Readiness;
+use http::App;
 use identity::{Announced, Identity};
 use live::Live;
 use log::Log;
@@ -266,7 +270,7 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
     };
     let requests = Arc::default();
     let figures = Sources { source, served, progress, live, connections: Arc::clone(&connections), requests };
-    let app = http::app(data, readiness, Page::new(&options.file), figures, demand, stage.subscribe());
+    let app = App::new(data, readiness, Page::new(&options.file), figures, demand, stage.subscribe());
     let mut serving = tokio::spawn(server::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
 
     let signal = tokio::select! {

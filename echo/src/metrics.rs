@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, StatusCode};
+use axum::response::IntoResponse;
 
 use crate::connections::Connections;
 use crate::health::age_of_newest_line;
 use crate::live::Live;
-use crate::page;
 use crate::progress::Progress;
 use crate::source::Source;
 
@@ -46,16 +44,22 @@ pub struct Requests {
 #[derive(Default)]
 struct Counted {
     /// By route, method and status: each of few values, whatever clients send.
-    answers: BTreeMap<(String, &'static str, u16), u64>,
+    answers: BTreeMap<(Arc<str>, &'static str, u16), u64>,
     buckets: [u64; BOUNDS.len()],
     count: u64,
     sum: Duration,
 }
 
 impl Requests {
-    fn count(&self, route: String, method: &'static str, code: u16, took: Duration) {
+    /// Counts a request that took so long, by the route that it took.
+    pub fn count(&self, route: Arc<str>, method: &Method, status: StatusCode, took: Duration) {
+        let method = match *method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            _ => "other",
+        };
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        *counted.answers.entry((route, method, code)).or_default() += 1;
+        *counted.answers.entry((route, method, status.as_u16())).or_default() += 1;
         counted.count += 1;
         counted.sum += took;
         if let Some(bucket) = BOUNDS.iter().position(|bound| took.as_secs_f64() <= *bound) {
@@ -83,29 +87,6 @@ impl Requests {
         let (sum, count) = (counted.sum.as_secs_f64(), counted.count);
         let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}");
     }
-}
-
-/// Counts requests by the route that they take, where `data` is the path of the file.
-pub async fn count(
-    State((requests, data)): State<(Arc<Requests>, Arc<str>)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let route = match request.uri().path() {
-        path @ ("/" | "/healthz" | "/readyz" | "/metrics") => path.to_owned(),
-        path if *path == *data => path.to_owned(),
-        path if path.starts_with(page::ASSETS) => page::ASSETS.to_owned(),
-        _ => "other".to_owned(),
-    };
-    let method = match *request.method() {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        _ => "other",
-    };
-    let began = Instant::now();
-    let response = next.run(request).await;
-    requests.count(route, method, response.status().as_u16(), began.elapsed());
-    response
 }
 
 /// Where the figures come from.

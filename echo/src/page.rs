@@ -93,8 +93,7 @@ pub fn assets() -> Router {
 /// Reads the last lines, as far as they are within the last [`LAST_BYTES`].
 fn last_lines(snapshot: &Snapshot) -> io::Result<Vec<u8>> {
     let start = snapshot.length.saturating_sub(LAST_BYTES);
-    let mut bytes = vec![0; (snapshot.length - start) as usize];
-    snapshot.read_exact_at(&mut bytes, start)?;
+    let mut bytes = Vec::from(snapshot.read(start..snapshot.length)?);
     bytes.drain(..start_of_last_lines(&bytes, start == 0));
     Ok(bytes)
 }

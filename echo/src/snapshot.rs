@@ -1,19 +1,25 @@
 //! The file at one instant: opened once, its length fixed, never looked at beyond it.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use rustix::fs::OFlags;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::generation::Generation;
 use crate::identity::Identity;
 
-/// How much is read at a time while the last newline is looked for, in bytes.
-const CHUNK: u64 = 4096;
+/// How much of the file's end is read, and kept for answers, when a snapshot is taken, in bytes.
+const END: u64 = 16 * 1024;
+/// Two writes within one tick of the kernel's clock can leave the same stamp, so a stamp younger than this proves nothing.
+/// Ticks last 10 ms at most.
+const SETTLED: Duration = Duration::from_millis(50);
 /// How often a file that is truncated just while we look at it is looked at again.
 const ATTEMPTS: u32 = 10;
 
@@ -24,10 +30,14 @@ pub struct Snapshot {
     identity: Identity,
     /// What the file system said when the snapshot was taken.
     pub stamp: Stamp,
+    /// Whether the stamp is old enough for any change since to show in another one.
+    pub is_settled: bool,
     /// The number of bytes up to and including the last newline.
     pub length: u64,
     /// The identity of the file.
     pub generation: Generation,
+    /// The last bytes up to the length, which most clients want.
+    end: Bytes,
 }
 
 /// What in a file's metadata tells one state of a file from another.
@@ -61,7 +71,7 @@ impl Stamp {
     }
 
     /// When the file was last changed in any way.
-    pub fn last_change(&self) -> SystemTime {
+    fn last_change(&self) -> SystemTime {
         self.modified.max(self.changed)
     }
 }
@@ -81,13 +91,16 @@ impl Snapshot {
     pub fn take(path: &Path, identity: &Identity) -> io::Result<Self> {
         // Without O_NONBLOCK, opening a FIFO would wait for its writer.
         let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
-        Self::of(Arc::new(file), identity.clone())
+        Self::refreshed(&Arc::new(file), identity)
     }
 
-    /// Takes a newer snapshot of a file that is now found with the stamp `found`; `None` if that is another file. All
+    /// Takes a newer snapshot of a file whose name now leads to what is `found`; `None` if that is another file. All
     /// snapshots of a file share one file descriptor.
-    pub fn again(&self, found: &Stamp) -> Option<io::Result<Self>> {
-        found.is_same_file(&self.stamp).then(|| self.refresh())
+    pub fn again(&self, found: &Metadata) -> Option<io::Result<Self>> {
+        Stamp::of(found).is_same_file(&self.stamp).then(|| match Self::of(&self.file, found, &self.identity) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.refresh(),
+            taken => taken,
+        })
     }
 
     /// Takes another snapshot of the same file, even if it has lost its name meanwhile.
@@ -96,25 +109,29 @@ impl Snapshot {
     ///
     /// When it can't be read.
     pub fn refresh(&self) -> io::Result<Self> {
-        Self::of(Arc::clone(&self.file), self.identity.clone())
+        Self::refreshed(&self.file, &self.identity)
     }
 
-    fn of(file: Arc<File>, identity: Identity) -> io::Result<Self> {
+    fn refreshed(file: &Arc<File>, identity: &Identity) -> io::Result<Self> {
         let mut attempt = 1;
         loop {
-            let metadata = file.metadata()?;
-            if !metadata.is_file() {
-                return Err(io::Error::other("it is not a regular file"));
-            }
-            match measure(&file, &metadata, &identity) {
-                Ok((length, generation)) => {
-                    return Ok(Self { stamp: Stamp::of(&metadata), length, generation, file, identity });
-                }
+            match Self::of(file, &file.metadata()?, identity) {
                 // The file shrank between two of our looks at it.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
-                Err(error) => return Err(error),
+                taken => return taken,
             }
         }
+    }
+
+    fn of(file: &Arc<File>, metadata: &Metadata, identity: &Identity) -> io::Result<Self> {
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let stamp = Stamp::of(metadata);
+        let is_settled = SystemTime::now().duration_since(stamp.last_change()).is_ok_and(|age| age >= SETTLED);
+        let (length, end) = last_lines(file, metadata.len())?;
+        let generation = identity.generation(file, metadata, length, &end)?;
+        Ok(Self { file: Arc::clone(file), identity: identity.clone(), stamp, is_settled, length, generation, end })
     }
 
     /// When the file was last written.
@@ -122,33 +139,62 @@ impl Snapshot {
         self.stamp.modified
     }
 
-    /// Fills `buffer` with the bytes from `offset` on.
+    /// Fills `buffer` with the bytes from `offset` on, if that takes no waiting for a disk; returns whether it did. It does
+    /// not where the file system can't tell.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` when the bytes are not there any more; any error of reading the file.
+    pub fn read_from_memory(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+        match preadv2(&*self.file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => Ok(count == buffer.len()),
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The bytes in `range`, which lies within the length.
     ///
     /// # Errors
     ///
     /// `UnexpectedEof` when they are not there any more; any error of reading the file.
-    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
+    pub fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let end_begins = self.length - self.end.len() as u64;
+        match range.start.checked_sub(end_begins) {
+            Some(start) => Ok(self.end.slice(start as usize..(range.end - end_begins) as usize)),
+            None => read(&self.file, range).map(Bytes::from),
+        }
     }
 }
 
-fn measure(file: &File, metadata: &Metadata, identity: &Identity) -> io::Result<(u64, Generation)> {
-    let length = end_of_last_line(file, metadata.len())?;
-    Ok((length, identity.generation(file, metadata, length)?))
+fn read(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    file.read_exact_at(&mut bytes, range.start)?;
+    Ok(bytes)
 }
 
-/// The number of bytes up to and including the last newline before `size`. Reads backwards, only as far as it must.
+/// The number of bytes up to and including the last newline before `size`.
+///
+/// # Errors
+///
+/// When the file can't be read.
 pub fn end_of_last_line(file: &File, size: u64) -> io::Result<u64> {
-    let mut chunk = [0; CHUNK as usize];
+    last_lines(file, size).map(|(length, _)| length)
+}
+
+/// The number of bytes up to and including the last newline before `size`, and the last of those bytes. Reads
+/// backwards, only as far as it must.
+fn last_lines(file: &File, size: u64) -> io::Result<(u64, Bytes)> {
     let mut end = size;
     while end > 0 {
-        let start = end.saturating_sub(CHUNK);
-        let chunk = &mut chunk[..(end - start) as usize];
-        file.read_exact_at(chunk, start)?;
-        if let Some(newline) = memchr::memrchr(b'\n', chunk) {
-            return Ok(start + newline as u64 + 1);
+        let start = end.saturating_sub(END);
+        let mut chunk = read(file, start..end)?;
+        if let Some(newline) = memchr::memrchr(b'\n', &chunk) {
+            chunk.truncate(newline + 1);
+            return Ok((start + chunk.len() as u64, chunk.into()));
         }
         end = start;
     }
-    Ok(0)
+    Ok((0, Bytes::new()))
 }

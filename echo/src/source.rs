@@ -4,17 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use tracing::{info, warn};
 
 use crate::generation::Generation;
 use crate::identity::Identity;
 use crate::snapshot::{Snapshot, Stamp};
-
-/// Two writes within one tick of the kernel's clock can leave the same stamp, so a stamp younger than this proves nothing.
-/// Ticks last 10 ms at most.
-const SETTLED: Duration = Duration::from_millis(50);
 
 /// The file that is served.
 ///
@@ -30,7 +25,7 @@ pub struct Source {
 enum Latest {
     Unknown,
     Missing { reason: String },
-    Taken { snapshot: Arc<Snapshot>, settled: bool },
+    Taken { snapshot: Arc<Snapshot> },
 }
 
 impl Source {
@@ -55,13 +50,13 @@ impl Source {
     ///
     /// When there is no file, or none that can be read.
     pub fn snapshot(&self) -> io::Result<Arc<Snapshot>> {
-        let found = std::fs::metadata(&self.path).map(|metadata| Stamp::of(&metadata));
+        let found = std::fs::metadata(&self.path);
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let again = match (&found, &*latest) {
-            (Ok(found), Latest::Taken { snapshot, settled: true }) if snapshot.stamp == *found => {
+            (Ok(found), Latest::Taken { snapshot }) if snapshot.is_settled && snapshot.stamp == Stamp::of(found) => {
                 return Ok(Arc::clone(snapshot));
             }
-            (Ok(found), Latest::Taken { snapshot, .. }) => snapshot.again(found),
+            (Ok(found), Latest::Taken { snapshot }) => snapshot.again(found),
             _ => None,
         };
         let taken = again.unwrap_or_else(|| Snapshot::take(&self.path, &self.identity)).map(Arc::new);
@@ -69,10 +64,7 @@ impl Source {
             self.generation_changes.fetch_add(1, Ordering::Relaxed);
         }
         *latest = match &taken {
-            Ok(snapshot) => Latest::Taken {
-                snapshot: Arc::clone(snapshot),
-                settled: is_older(snapshot.stamp.last_change(), SETTLED),
-            },
+            Ok(snapshot) => Latest::Taken { snapshot: Arc::clone(snapshot) },
             Err(error) => Latest::Missing { reason: error.to_string() },
         };
         taken
@@ -84,7 +76,7 @@ impl Latest {
     fn tell(&self, path: &Path, next: &io::Result<Arc<Snapshot>>) -> bool {
         let file = path.display();
         match (self, next) {
-            (Self::Taken { snapshot: old, .. }, Ok(new)) => {
+            (Self::Taken { snapshot: old }, Ok(new)) => {
                 let began = old.generation == Generation::NONE;
                 if old.generation != new.generation && !began {
                     info!(%file, length = new.length, generation = %new.generation, "the file was replaced or emptied");
@@ -101,9 +93,4 @@ impl Latest {
         }
         false
     }
-}
-
-/// Whether `then` lies at least `age` back. What lies in the future does not.
-fn is_older(then: SystemTime, age: Duration) -> bool {
-    SystemTime::now().duration_since(then).is_ok_and(|passed| passed >= age)
 }

@@ -21,7 +21,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore, crypto};
+use tokio_rustls::rustls::{
+    AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore, crypto,
+};
 
 use crate::bearer;
 use crate::url::Url;
@@ -138,6 +140,7 @@ impl Upstream {
             Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
                 anyhow!("it does not speak TLS; is it http://{}?", self.url.authority)
             }
+            Some(Error::AlertReceived(AlertDescription::ProtocolVersion)) => anyhow!("it does not offer TLS 1.3"),
             _ => anyhow::Error::new(error).context("it does not agree on TLS"),
         }
     }

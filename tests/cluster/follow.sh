@@ -41,6 +41,6 @@ await_line() { # number $1, at both clients
   done
 }
 
-no_answer_failed() { [ ! -s "$WORK/faults" ] || fail "$(wc -l <"$WORK/faults") requests failed: $(head -n 1 "$WORK/faults")"; }
+no_request_failed() { [ ! -s "$WORK/faults" ] || fail "$(wc -l <"$WORK/faults") requests failed: $(head -n 1 "$WORK/faults")"; }
 
 stop_following() { kill "${FOLLOWERS[@]}"; }

@@ -22,7 +22,7 @@ poll() {
       echo "$code $status $message" >>"$WORK/polls"
       if [ "$code $status" != '0 200' ]; then
         echo "$(date +%T) status $status, curl $code: $message" >>"$WORK/faults"
-      elif ! cmp -s -n "$(stat -c %s "$WORK/last")" "$WORK/last" "$WORK/$body"; then
+      elif ! goes_on "$WORK/last" "$WORK/$body"; then
         echo "$(date +%T) an answer does not go on from the one before it" >>"$WORK/faults"
       else
         mv "$WORK/$body" "$WORK/last"
@@ -30,6 +30,8 @@ poll() {
     done <"$WORK/answers"
   done
 }
+
+goes_on() { cmp -s -n "$(stat -c %s "$1")" "$1" "$2"; } # whether $2 begins with $1
 
 await_polls() { # $1 more of them
   local seen=0

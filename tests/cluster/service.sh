@@ -1,6 +1,9 @@
 # A Service between one writer and three mirrors, and clients that follow through the mirrors all the while.
 
+. tests/cluster/poll.sh
 . tests/cluster/follow.sh
+
+goes_on() { ! cmp "$1" "$2" 2>/dev/null | grep differ; } # one mirror may be a line behind another, but never of another mind
 
 the_mirrors_are_ready_with_the_file() {
   make_volume numbers-numbers-0 65532
@@ -22,7 +25,8 @@ while_clients_follow() {
   "$@"
   verified_lines numbers-0 $((lines + 10))
   await_line $((lines + 10))
-  no_answer_failed
+  await_polls 10
+  no_request_failed
   [ "$(generation_at services/echo:http)" = "$generation" ] || fail 'the file was begun anew'
 }
 
@@ -67,6 +71,7 @@ mirrors_are_deleted_one_at_a_time_and_no_request_fails() { while_clients_follow 
 
 # Applies $1 and waits for the Job's pod to end as $2 says: Succeeded or Failed. Prints the log.
 smoke() {
+  k delete job smoke --ignore-not-found
   k apply -k "$1"
   k wait pod -l job-name=smoke --for=create --timeout=60s
   k wait pod -l job-name=smoke --for=jsonpath='{.status.phase}'="$2" --timeout=60s || fail "$(k logs job/smoke | tail -n 1)"
@@ -90,7 +95,7 @@ it_fails_with_the_reason_where_a_Service_leads_nowhere_and_the_mirrors_serve_on(
   k patch service numbers --type=json -p '[{"op": "add", "path": "/spec/selector/no", "value": "pod"}]'
   it_fails_with_the_reason 'refused'
   k patch service numbers --type=json -p '[{"op": "remove", "path": "/spec/selector/no"}]'
-  no_answer_failed
+  no_request_failed
 }
 
 it_fails_with_the_reason_where_a_name_is_not_known() {
@@ -102,19 +107,21 @@ it_fails_with_the_reason_where_a_name_is_not_known() {
 what_the_clients_read_is_what_was_generated() {
   local file lines said
   await no_pod_is_ending
+  stop_polling
   stop_following
-  no_answer_failed
+  no_request_failed
   for file in polled followed; do
     cp "$WORK/$file" "$WORK/read" # as it is now: the last answer may still be on its way
     lines=$(wc -l <"$WORK/read")
     said=$(k exec -i numbers-0 -c generator -- /generator verify --seed "$SEED" --lines "$lines" /dev/stdin <"$WORK/read") || fail "$file: $said"
     [[ $said == "$lines lines are right"* ]] || fail "$file: of $lines lines: $said"
-    echo "$file: $said, by $(wc -l <"$WORK/$file.answers") answers"
+    echo "$file: $said, by $(wc -l <"$WORK/$file.answers") answers, beside $(wc -l <"$WORK/polls") requests"
   done
 }
 
 own_namespace
 check the_mirrors_are_ready_with_the_file
+start_polling
 start_following
 check the_smoke_test_passes
 check a_killed_generator_is_restarted_alone_and_no_request_fails

@@ -18,13 +18,18 @@ use crate::process::{Server, eventually};
 /// What is smuggled in: if it is answered, with a status that nothing else here has.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-/// Sends `bytes` and returns the statuses of all answers until the connection is closed.
+/// Sends `bytes` and returns the statuses of all answers until the connection is closed. They are sent twice, because an
+/// answer may be kept and given again.
+#[track_caller]
 fn statuses(server: &Server, bytes: impl AsRef<[u8]>) -> Vec<u16> {
-    let mut client = Client::connect(server.address);
-    client.send(bytes);
-    let all = String::from_utf8_lossy(&client.rest()).into_owned();
-    let heads = all.split("HTTP/1.").skip(1).filter_map(|answer| answer.get(2..5)?.parse().ok());
-    heads.collect()
+    let [first, again] = [(); 2].map(|()| {
+        let mut client = Client::connect(server.address);
+        client.send(&bytes);
+        let all = String::from_utf8_lossy(&client.rest()).into_owned();
+        all.split("HTTP/1.").skip(1).filter_map(|answer| answer.get(2..5)?.parse().ok()).collect()
+    });
+    assert_eq!(first, again, "the second time");
+    first
 }
 
 fn kilobytes(server: &Server) -> u64 {

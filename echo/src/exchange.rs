@@ -1,0 +1,210 @@
+//! What happens on one connection: a request, its answer, and nothing held in memory until the next.
+//!
+//! HTTP is hyper's business, which is asked as soon as there are bytes, and let go when the last answer is out: an open
+//! connection of its own holds 10 kB, and most connections of a server are idle.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{self, Poll, ready};
+
+use axum::body::Body;
+use axum::http::header::CONNECTION;
+use axum::http::{Method, Request, StatusCode, Version};
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::bulk::Bulk;
+use crate::connections::{Answering, Connection, Watched};
+use crate::http::App;
+use crate::repeat::{Answer, LONGEST_REQUEST, Repeatable};
+use crate::stream::Endless;
+
+/// The largest request line and header section that is read, in bytes; a larger one is answered 431, and so is one with
+/// more than hyper's 100 header lines.
+const MAX_HEAD: usize = 16 * 1024;
+/// How much of an answer waits in our memory for a slow client, in bytes.
+const MAX_BUFFERED: usize = 64 * 1024;
+
+/// Serves the requests of one connection until it ends.
+///
+/// # Errors
+///
+/// When the client breaks the rules or the connection.
+pub async fn converse(stream: TcpStream, app: Arc<App>, connection: &Arc<Connection>) -> anyhow::Result<()> {
+    let mut io = Watched::new(stream, Arc::clone(connection));
+    let mut received = Bytes::new();
+    loop {
+        if received.is_empty() {
+            received = match poll_fn(|cx| poll_received(&mut io, &app, cx)).await? {
+                Received::Nothing => return Ok(()),
+                Received::Request(bytes) => bytes,
+                Received::Repeated(answer) => {
+                    let answering = connection.answer();
+                    io.send(answer.bytes).await?;
+                    drop(answering);
+                    if answer.closes || connection.is_last() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
+        }
+        io.rewind(received.clone());
+        let left = exchange(io, &app, &received).await?;
+        (io, received) = match left {
+            Some(left) if !connection.is_last() => left,
+            _ => return Ok(()),
+        };
+    }
+}
+
+/// What came from a client.
+enum Received {
+    /// The end.
+    Nothing,
+    /// A request that has its answer already.
+    Repeated(Answer),
+    /// Anything else.
+    Request(Bytes),
+}
+
+/// Waits for bytes, and takes what is there.
+fn poll_received(io: &mut Watched, app: &App, cx: &mut task::Context<'_>) -> Poll<io::Result<Received>> {
+    let mut buffer = [0; LONGEST_REQUEST];
+    let mut buffer = ReadBuf::new(&mut buffer);
+    ready!(Pin::new(&mut io.stream).poll_read(cx, &mut buffer))?;
+    let bytes = buffer.filled();
+    Poll::Ready(Ok(match app.again(bytes) {
+        _ if bytes.is_empty() => Received::Nothing,
+        Some(answer) => Received::Repeated(answer),
+        None => Received::Request(Bytes::copy_from_slice(bytes)),
+    }))
+}
+
+/// Lets hyper serve what begins with `received`, which `io` gives it first, until there is nothing to do. Returns the
+/// connection and the beginning of the next request; or `None` if the connection has ended.
+async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Result<Option<(Watched, Bytes)>> {
+    let connection = Arc::clone(&io.connection);
+    let asked = Arc::new(Mutex::new(Asked::default()));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (app, asked) = (Arc::clone(app), Arc::clone(&asked));
+        let (connection, answering) = (Arc::clone(&connection), connection.answer());
+        async move {
+            let (method, has_body) = (request.method().clone(), !request.body().is_end_stream());
+            let version = request.version();
+            let may_stay = version == Version::HTTP_11 && !request.headers().contains_key(CONNECTION);
+            let response = app.respond(request).await?;
+            let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.requests += 1;
+            asked.has_body |= has_body;
+            asked.closes = !may_stay || has_body || response.headers().contains_key(CONNECTION);
+            asked.rest = match (response.extensions().get(), response.extensions().get()) {
+                (Some(bulk), _) => Some(Rest::Bulk(Bulk::clone(bulk))),
+                (_, Some(endless)) => Some(Rest::Endless(Endless::clone(endless), version == Version::HTTP_11)),
+                _ => None,
+            };
+            asked.repeatable =
+                response.extensions().get::<Repeatable>().map(|of| (of.clone(), method, response.status()));
+            connection.keep(asked.repeatable.is_some());
+            drop(asked);
+            Ok::<_, std::convert::Infallible>(response.map(|body| Tracked { body, answering }))
+        }
+    });
+    let asked = || asked.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFERED);
+    let mut http = Box::new(builder.serve_connection(TokioIo::new(io), service));
+
+    let has_ended = poll_fn(|cx| {
+        if connection.is_last() {
+            Pin::new(&mut *http).graceful_shutdown();
+        }
+        match Pin::new(&mut *http).poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended.map(|()| true)),
+            // The head is out, and the body is ours.
+            Poll::Pending if asked().rest.is_some() && !connection.is_blocked() => Poll::Ready(Ok(false)),
+            // A body that was not read to its end must not be taken for the next request.
+            Poll::Pending if connection.is_idle() && !asked().has_body => Poll::Ready(Ok(false)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await?;
+
+    let parts = http.into_parts();
+    let mut io = parts.io.into_inner();
+    let Asked { requests, repeatable, rest, closes, .. } = std::mem::take(&mut *asked());
+    match rest {
+        Some(Rest::Bulk(bulk)) => {
+            bulk.send(&mut io).await?;
+            return Ok((!closes).then_some((io, parts.read_buf)));
+        }
+        Some(Rest::Endless(endless, is_chunked)) => {
+            endless.send(&mut io, is_chunked).await?;
+            return Ok(None);
+        }
+        None => {}
+    }
+    if let (1, Some((of, method, status)), Some(bytes)) = (requests, repeatable, io.recorded())
+        && parts.read_buf.is_empty()
+        && received.ends_with(b"\r\n\r\n")
+        && let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n")
+    {
+        app.keep(received, &of, Answer { bytes, content: end + 4, closes: has_ended, method, status });
+    }
+    Ok((!has_ended).then_some((io, parts.read_buf)))
+}
+
+/// What was asked while hyper had the connection.
+#[derive(Default)]
+struct Asked {
+    requests: u32,
+    has_body: bool,
+    /// Whether the connection must end with the last answer, for all that we know.
+    closes: bool,
+    /// What follows the last answer's head.
+    rest: Option<Rest>,
+    /// What the last answer says of itself.
+    repeatable: Option<(Repeatable, Method, StatusCode)>,
+}
+
+/// What we send ourselves once hyper has sent the head.
+enum Rest {
+    Bulk(Bulk),
+    /// With whether it is sent as chunks.
+    Endless(Endless, bool),
+}
+
+/// The body of an answer, which is under way as long as this lives.
+struct Tracked {
+    body: Body,
+    #[expect(dead_code, reason = "it acts when it is dropped")]
+    answering: Answering,
+}
+
+impl http_body::Body for Tracked {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
