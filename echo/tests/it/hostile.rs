@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write, stdin};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -281,16 +282,34 @@ fn a_flood_of_requests_on_one_connection_is_held_back() {
     let mut sent = 0;
     // At most 2 GB, which is far more than any buffer takes.
     while sent < 2 << 30 {
-        match flood.stream().write(requests.as_bytes()) {
+        match flood.stream().write(&requests.as_bytes()[sent % requests.len()..]) {
             Ok(taken) => sent += taken,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
-            Err(error) => panic!("{error}"),
+            Err(error) => panic!("{error} after {sent}"),
         }
         assert_eq!(get(server.address, "/healthz").status, 200);
     }
     assert!(sent < 2 << 30, "it never stopped reading");
     is_unharmed(&server);
     assert!(kilobytes(&server) < 40_000, "{} kB", kilobytes(&server));
+}
+
+#[test]
+fn of_requests_sent_by_the_thousand_none_is_lost() {
+    let server = Server::serving("1\n22\n333\n");
+    for lengths in [&[0][..], &[0, 1, 100, 1_000]] {
+        let all: Vec<String> = (0..3_000)
+            .map(|number| head("GET", "/data", &[&format!("X: {}", "x".repeat(lengths[number % lengths.len()]))]))
+            .collect();
+        let mut client = Client::connect(server.address);
+        let mut sender = client.stream().try_clone().unwrap();
+        let sending = thread::spawn(move || sender.write_all(all.concat().as_bytes()));
+        for number in 0..3_000 {
+            assert_eq!(client.answer(false).text(), "1\n22\n333\n", "{number}");
+        }
+        sending.join().unwrap().unwrap();
+    }
+    is_unharmed(&server);
 }
 
 /// Opens `count` connections that ask for nothing, and so may stay for 75 s; every now and then calls `between`.
