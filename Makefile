@@ -50,3 +50,32 @@ test-cluster:
 # and python3, and should have the machine to itself. Writes the figures into docs/.
 bench:
 	bench/run
+
+# Gives the three images to REGISTRY (a host and a namespace), under TAG.
+TAG ?= $(VERSION)
+push:
+	for image in appcoup appcoup/generator appcoup/echo; do \
+	  docker tag $$image:$(VERSION) $(REGISTRY)/$$image:$(TAG) && docker push $(REGISTRY)/$$image:$(TAG) || exit; \
+	done
+
+# Licences, sources, bans and doubles of what the programs are built from. Advisories need a database from the network:
+# `cargo deny check advisories`.
+deny:
+	cargo deny check licenses bans sources
+
+# What each program is built from, as CycloneDX: target/sbom/*.cdx.json
+sbom:
+	mkdir -p target/sbom
+	for program in generator echo; do scripts/sbom $$program >target/sbom/$$program.cdx.json || exit; done
+
+# What tries to break it: long, and as root. CI does a minute of `make soak`.
+trust: deny
+	cargo test --quiet -- --include-ignored
+	tests/trust/run
+	tests/trust/reproducible
+	tests/trust/soak $(or $(DURATION),1h)
+
+# All at once, for so long: make soak DURATION=60s
+soak:
+	cargo build --quiet
+	tests/trust/soak $(or $(DURATION),60s)

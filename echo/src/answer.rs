@@ -10,8 +10,7 @@ use axum::http::header::{
 use axum::http::{StatusCode, response};
 
 use crate::generation::Generation;
-use crate::live::UP_TO_DATE;
-use crate::offset::{self, NEXT_OFFSET};
+use crate::offset::{self, NEXT_OFFSET, UP_TO_DATE};
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy)]

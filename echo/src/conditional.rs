@@ -194,6 +194,20 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_may_hold_any_byte_but_blanks_quotes_and_controls() {
+        let named = |value: &[u8]| {
+            let value = HeaderValue::from_bytes(value).unwrap();
+            validators().evaluate(&HeaderMap::from_iter([(IF_NONE_MATCH, value)])) == Outcome::NotModified
+        };
+        for other in [&b"!"[..], b"#", b"~", b"\x80", b"\xff", b"", b"\\"] {
+            assert!(named(&[b"\"", other, b"\", \"a,b-7\""].concat()), "{other:?}");
+        }
+        for malformed in [&b" "[..], b"\t", b"a b"] {
+            assert!(!named(&[b"\"", malformed, b"\", \"a,b-7\""].concat()), "{malformed:?}");
+        }
+    }
+
+    #[test]
     fn if_none_match_compares_weakly() {
         for named in [TAG, r#"W/"a,b-7""#, "*", r#""x", W/"a,b-7""#] {
             assert_eq!(outcome(&[(IF_NONE_MATCH, named)]), Outcome::NotModified, "{named}");

@@ -275,6 +275,16 @@ impl Watched {
         self.sent = Some(Vec::new());
     }
 
+    /// What comes next on the connection: the bytes that a reader had taken ahead, and those that were given back and that
+    /// nobody has taken.
+    pub fn unread(&mut self, ahead: Bytes) -> Bytes {
+        match std::mem::take(&mut self.received) {
+            rest if !rest.is_empty() => [ahead, rest].concat().into(),
+            _ if ahead.is_empty() => Bytes::new(), // even so, the reader's buffer holds 8 kB
+            _ => ahead,
+        }
+    }
+
     /// Waits until the client can take something.
     pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = self.stream.poll_write_ready(cx);

@@ -70,7 +70,10 @@ impl FromStr for Generation {
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         match text {
             "0" => Ok(Self::NONE),
-            _ if text.len() == 16 && text.bytes().all(is_hex) => u64::from_str_radix(text, 16).map(Self).map_err(drop),
+            _ if text.len() == 16 && text.bytes().all(is_hex) => match u64::from_str_radix(text, 16) {
+                Ok(0) | Err(_) => Err(()),
+                Ok(hash) => Ok(Self(hash)),
+            },
             _ => Err(()),
         }
     }
@@ -90,6 +93,8 @@ mod tests {
         assert_eq!(Generation::of_line(b"17\n").to_string(), "3e6813c715e33b28");
         assert_eq!(Generation::of_line(b"17\n").successor().to_string(), "bd6567dfe7f1c135");
         assert_eq!(Generation::NONE.to_string(), "0");
+        assert_eq!("0".parse(), Ok(Generation::NONE));
+        assert_eq!("0000000000000000".parse::<Generation>(), Err(()), "no file has two tokens");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::uri::Authority;
 use axum::http::{Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -70,7 +71,9 @@ impl App {
         let began = Instant::now();
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let mut response = match () {
-            () if !has_its_host(&request) => sentence(StatusCode::BAD_REQUEST, "A request needs one Host header."),
+            () if !has_its_host(&request) => {
+                sentence(StatusCode::BAD_REQUEST, "A request needs one Host header, with a host.")
+            }
             () if !self.may_pass(&request) => bearer::refusal(),
             () if self.data.is_at(uri.path()) => self.data.respond(&method, &uri, request.headers()).await,
             () => self.others.clone().oneshot(request.map(Body::new)).await?,
@@ -112,11 +115,20 @@ impl App {
     }
 }
 
-/// Whether there is what RFC 9112 §3.2 demands: just one `Host` in a request of HTTP/1.1. A proxy and a server that
-/// disagree about the host of a request can be played off against each other.
+/// Whether there is what RFC 9112 §3.2 demands: just one `Host` in a request of HTTP/1.1, and one that can be a host. A proxy
+/// and a server that disagree about the host of a request can be played off against each other.
 fn has_its_host(request: &Request<Incoming>) -> bool {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    hosts == 1 || (hosts == 0 && request.version() != Version::HTTP_11)
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() != Version::HTTP_11,
+        (Some(host), None) => is_host(host.as_bytes()),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Whether `value` is a host, with a port or without; it may be empty.
+fn is_host(value: &[u8]) -> bool {
+    value.is_empty() || Authority::try_from(value).is_ok_and(|authority| !authority.as_str().contains('@'))
 }
 
 /// What a client is told about a verb that asks for more than reading.
@@ -125,4 +137,79 @@ pub const ONLY_READ: &str = "This can be read with GET and HEAD, and not be chan
 /// An answer of one sentence, for people.
 pub fn sentence(status: StatusCode, text: &str) -> Response {
     (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{text}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+    use std::path::PathBuf;
+    use std::task::Poll;
+
+    use bytes::Bytes;
+    use futures_util::stream;
+    use tokio::task::{spawn_blocking, yield_now};
+
+    use super::*;
+    use crate::connections::Connections;
+    use crate::growth::Growth;
+    use crate::identity::Identity;
+    use crate::live::Live;
+    use crate::server::{bind, serve};
+    use crate::source::Source;
+
+    /// An application whose file is not there, and that has `routes` in place of its own.
+    fn app_of(routes: Router, stage: &watch::Sender<Stage>) -> Arc<App> {
+        let file = PathBuf::from("/nowhere/data");
+        let source = Arc::new(Source::new(file.clone(), Identity::Own));
+        let growth = Growth::new(Arc::clone(&source));
+        let live = Arc::new(Live::new(growth, stage.subscribe(), 1, Arc::default()));
+        let data = Data::new(source, live, Arc::default()).unwrap();
+        Arc::new(App {
+            data,
+            others: routes,
+            demand: None,
+            requests: Arc::default(),
+            repeats: Repeats::default(),
+            stage: stage.subscribe(),
+        })
+    }
+
+    fn ask(stream: &mut TcpStream, path: &str) -> String {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).unwrap_or_default();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    fn panic_between_others(address: SocketAddr) {
+        let mut other = TcpStream::connect(address).unwrap();
+        for path in ["/panic", "/body", "/panic"] {
+            assert!(ask(&mut other, "/fine").ends_with("fine"));
+            let mut stream = TcpStream::connect(address).unwrap();
+            let mut answer = ask(&mut stream, path);
+            let _ = stream.read_to_string(&mut answer);
+            assert!(!answer.contains("fine") && !answer.ends_with("0\r\n\r\n"), "{path}: {answer:?}");
+        }
+        assert!(ask(&mut other, "/fine").ends_with("fine"));
+    }
+
+    /// No request is known that leads to a panic; were there one, its connection alone would end.
+    #[tokio::test]
+    async fn a_panic_in_one_request_harms_no_other() {
+        let broken = || stream::poll_fn(|_| -> Poll<Option<Result<Bytes, String>>> { panic!("in a body") });
+        let routes = Router::new()
+            .route("/panic", get(async || -> &'static str { panic!("in a handler") }))
+            .route("/body", get(async move || Body::from_stream(broken())))
+            .route("/fine", get(async || "fine"));
+        let stage = watch::Sender::new(Stage::Serving);
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Connections::new(10);
+        tokio::spawn(serve(listener, app_of(routes, &stage), Arc::clone(&connections), stage.subscribe()));
+        spawn_blocking(move || panic_between_others(address)).await.unwrap();
+        while connections.count() > 0 {
+            yield_now().await; // their places are given back, too
+        }
+    }
 }

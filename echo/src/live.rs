@@ -18,15 +18,13 @@ use crate::follow::{Follower, Next};
 use crate::growth::Growth;
 use crate::http::sentence;
 use crate::metrics::Served;
-use crate::offset::{self, NEXT_OFFSET, Offset};
+use crate::offset::{self, NEXT_OFFSET, Offset, UP_TO_DATE};
 use crate::query::{Mode, Query};
 use crate::server::Stage;
 use crate::snapshot::Snapshot;
 use crate::sse;
 use crate::stream::with_pieces;
 
-/// The header that says that an answer reaches the end of what is there.
-pub const UP_TO_DATE: HeaderName = HeaderName::from_static("stream-up-to-date");
 const CURSOR: HeaderName = HeaderName::from_static("stream-cursor");
 /// Keeps nginx, and what follows its example, from holding a stream back.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

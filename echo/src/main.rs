@@ -12,6 +12,9 @@ mod copy;
 mod data;
 mod exchange;
 mod follow;
+#[cfg(test)]
+#[path = "../../fuzz/checks/echo.rs"]
+mod fuzz;
 mod generation;
 mod growth;
 mod health;

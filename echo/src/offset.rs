@@ -7,6 +7,8 @@ use crate::snapshot::Snapshot;
 
 /// The header that carries the offset behind what was sent.
 pub const NEXT_OFFSET: HeaderName = HeaderName::from_static("stream-next-offset");
+/// The header that says that an answer reaches the end of what is there.
+pub const UP_TO_DATE: HeaderName = HeaderName::from_static("stream-up-to-date");
 
 /// How many digits a position has: as many as the largest, so that tokens sort as places do.
 const DIGITS: usize = 20;

@@ -3,6 +3,9 @@
 mod access;
 mod append;
 mod check;
+#[cfg(test)]
+#[path = "../../fuzz/checks/generator.rs"]
+mod fuzz;
 mod log;
 mod numbers;
 mod signal;

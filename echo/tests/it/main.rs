@@ -8,6 +8,7 @@ mod connection;
 mod faults;
 mod freshness;
 mod generator;
+mod hostile;
 mod limits;
 mod live;
 mod log;

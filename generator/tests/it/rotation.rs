@@ -40,6 +40,16 @@ fn a_file_that_is_too_long_already_is_rotated_first() {
 }
 
 #[test]
+fn a_file_with_lines_takes_no_more_of_a_batch_than_fits() {
+    let folder = Folder::new();
+    folder.run("--seed 42 --interval 0s --count 100").succeeded();
+    let max = folder.size("data") + 300;
+    folder.run(&format!("--seed 42 --interval 0s --count 120 --max-size {max}")).succeeded();
+    assert!((max - 6..=max).contains(&folder.size("data.1")), "{} bytes of {max}", folder.size("data.1"));
+    assert!(folder.right_lines("data.1") > 100 && folder.right_lines("data") > 0);
+}
+
+#[test]
 fn it_rotates_at_an_interval_too() {
     let folder = Folder::new();
     folder.run("--seed 42 --interval 1ms --count 60 --max-size 50").succeeded();

@@ -1,0 +1,13 @@
+#![no_main]
+#![allow(dead_code, reason = "the generator uses more of its files")]
+
+#[path = "../../generator/src/access.rs"]
+mod access;
+#[path = "../../generator/src/append.rs"]
+mod append;
+#[path = "../checks/generator.rs"]
+mod fuzz;
+#[path = "../../generator/src/numbers.rs"]
+mod numbers;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::append(data));
