@@ -5,25 +5,25 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE  ?=
 LABELS   = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE)
 
-.PHONY: run test test-page check images push test-cluster deny sbom trust soak bench-mirrors
+.PHONY: run test check bench bench-mirrors images push test-cluster deny sbom trust soak
 
 # Both programs in one command, in this folder; then: curl http://localhost:8000/data
 run:
 	cargo build
 	target/debug/echo -- target/debug/generator
 
-# What needs a browser, a client, promtool, root or an engine is skipped where there is none, and says so.
+# What needs a browser, a client, promtool, root or an engine is skipped where there is none, and says so. Most of these
+# tests wait more than they work, so some run side by side.
 test:
-	cargo test --quiet
-	tests/page/run
-	tests/streams/run
-	tests/metrics/run
-	tests/network/run
-	tests/images/run
+	cargo test --no-run --quiet
+	$(MAKE) --no-print-directory --jobs 3 --output-sync=target $(TESTS)
 
-# The page at / in a browser.
-test-page:
-	tests/page/run
+TESTS = test-programs test-network test-page test-images test-streams test-metrics
+.PHONY: $(TESTS)
+test-programs:
+	cargo test --quiet
+test-network test-page test-images test-streams test-metrics: test-%:
+	tests/$*/run
 
 # The form of the code: nothing here runs it.
 check:
@@ -45,6 +45,11 @@ bench-mirrors:
 # End to end on the cluster of the current context; needs the images.
 test-cluster:
 	tests/cluster/run
+
+# How fast it is, beside nginx, python and a C loop that does nothing but answer: takes ten minutes, needs a C compiler
+# and python3, and should have the machine to itself. Writes the figures into docs/.
+bench:
+	bench/run
 
 # Gives the three images to REGISTRY (a host and a namespace), under TAG.
 TAG ?= $(VERSION)

@@ -409,8 +409,12 @@ static int follow(int argc, char **argv) {
 
 static double start_once(int port, const char *request, char **command) {
     pid_t pid;
+    posix_spawn_file_actions_t silent;
+    posix_spawn_file_actions_init(&silent);
+    posix_spawn_file_actions_addopen(&silent, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&silent, 2, "/dev/null", O_WRONLY, 0);
     double began = now(), took;
-    if (posix_spawnp(&pid, command[0], NULL, NULL, command, environ)) fail("%s can't be started", command[0]);
+    if (posix_spawnp(&pid, command[0], &silent, NULL, command, environ)) fail("%s can't be started", command[0]);
     for (;;) {
         int fd = try_connect(port, 0);
         if (fd < 0) {
@@ -428,6 +432,7 @@ static double start_once(int port, const char *request, char **command) {
     }
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
+    posix_spawn_file_actions_destroy(&silent);
     return took;
 }
 

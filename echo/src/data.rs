@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
@@ -112,8 +112,8 @@ impl Data {
     }
 
     /// Whether a snapshot that would be taken now is the very same.
-    pub fn is_current(&self, snapshot: &Arc<Snapshot>) -> bool {
-        self.source.snapshot().is_ok_and(|now| Arc::ptr_eq(&now, snapshot))
+    pub fn is_current(&self, snapshot: &Weak<Snapshot>) -> bool {
+        self.source.snapshot().is_ok_and(|now| Weak::as_ptr(snapshot) == Arc::as_ptr(&now))
     }
 
     /// Answers a request for the file.

@@ -5,7 +5,7 @@
 //! need not be parsed to know it. The file system is asked all the same.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::{Method, StatusCode};
@@ -23,7 +23,8 @@ pub const LONGEST_REQUEST: usize = 2048;
 /// What an answer says of itself, that was made from a snapshot and this second alone.
 #[derive(Clone)]
 pub struct Repeatable {
-    snapshot: Arc<Snapshot>,
+    /// Not held, or the file of an old one would stay open and keep its place on the disk.
+    snapshot: Weak<Snapshot>,
     /// In seconds since the epoch.
     second: u64,
 }
@@ -31,7 +32,7 @@ pub struct Repeatable {
 impl Repeatable {
     /// Says that an answer was made from `snapshot` at the time `now`.
     pub fn new(snapshot: &Arc<Snapshot>, now: SystemTime) -> Self {
-        Self { snapshot: Arc::clone(snapshot), second: second(now) }
+        Self { snapshot: Arc::downgrade(snapshot), second: second(now) }
     }
 }
 
@@ -65,7 +66,7 @@ struct Kept {
 
 impl Repeats {
     /// The answer to `request`, if it was given within this second about a file that `is_current`.
-    pub fn find(&self, request: &[u8], is_current: impl Fn(&Arc<Snapshot>) -> bool) -> Option<Answer> {
+    pub fn find(&self, request: &[u8], is_current: impl Fn(&Weak<Snapshot>) -> bool) -> Option<Answer> {
         let kept = self.kept();
         let of = kept.of.as_ref()?;
         let answer = kept.answers.get(request)?;
@@ -75,7 +76,7 @@ impl Repeats {
     /// Keeps what `request` was answered with.
     pub fn keep(&self, request: &[u8], of: &Repeatable, answer: Answer) {
         let mut kept = self.kept();
-        let is_same = |old: &Repeatable| old.second == of.second && Arc::ptr_eq(&old.snapshot, &of.snapshot);
+        let is_same = |old: &Repeatable| old.second == of.second && old.snapshot.ptr_eq(&of.snapshot);
         if !kept.of.as_ref().is_some_and(is_same) {
             kept.answers.clear();
             kept.of = Some(of.clone());

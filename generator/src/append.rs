@@ -1,5 +1,6 @@
 //! Appending whole lines to a file that anybody may truncate, replace or delete meanwhile, on a disk that may be full.
 
+use std::cell::OnceCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -9,7 +10,7 @@ use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use tracing::{info, warn};
 
-use crate::numbers::{LONGEST_LINE, Numbers};
+use crate::numbers::{LONGEST_LINE, Lines, Numbers};
 
 /// How much is handed to one `write` when lines are batched, in bytes.
 const BATCH: usize = 64 * 1024;
@@ -23,6 +24,8 @@ pub struct Appender {
     durable: bool,
     max_size: Option<u64>,
     numbers: Numbers,
+    /// Made when lines are first batched.
+    all: OnceCell<Lines>,
     /// `None` until the file is opened.
     file: Option<File>,
     /// The length that the file has if nobody else touched it, in bytes.
@@ -39,7 +42,18 @@ impl Appender {
     /// An appender that has not touched the file yet. With `durable`, every write reaches the disk before the next
     /// begins; `max_size` (in bytes) is where the file is rotated.
     pub fn new(path: PathBuf, numbers: Numbers, durable: bool, max_size: Option<u64>) -> Self {
-        Self { path, durable, max_size, numbers, file: None, size: 0, lines: 0, rest: Vec::new(), written: 0 }
+        Self {
+            path,
+            durable,
+            max_size,
+            numbers,
+            all: OnceCell::new(),
+            file: None,
+            size: 0,
+            lines: 0,
+            rest: Vec::new(),
+            written: 0,
+        }
     }
 
     /// How many complete lines this run has written.
@@ -87,11 +101,10 @@ impl Appender {
         }
         self.rest.append(&mut line);
         let room = self.max_size.map_or(u64::MAX, |max| max - self.size);
-        for _ in 1..lines {
-            if self.rest.len() as u64 + LONGEST_LINE > room {
-                break;
-            }
-            self.numbers.push_line(&mut self.rest);
+        let fitting = room.saturating_sub(self.rest.len() as u64) / LONGEST_LINE;
+        let more = fitting.min(lines - 1) as usize;
+        if more > 0 {
+            self.all.get_or_init(Lines::new).push(&mut self.numbers, more, &mut self.rest);
         }
         Ok(())
     }

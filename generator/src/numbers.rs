@@ -55,6 +55,45 @@ impl Numbers {
     }
 }
 
+/// All lines there can be, each with its length in the last byte: at full rate, looking a line up takes a third of the time
+/// that printing it does.
+pub struct Lines(Vec<[u8; 8]>);
+
+impl Lines {
+    /// Prints every number once.
+    pub fn new() -> Self {
+        let print = |number: u16| {
+            let mut line = [b'\n'; 8];
+            let mut digits = itoa::Buffer::new();
+            let digits = digits.format(number).as_bytes();
+            line[..digits.len()].copy_from_slice(digits);
+            line[7] = digits.len() as u8 + 1;
+            line
+        };
+        Self((0..=32767).map(print).collect())
+    }
+
+    /// Adds the next `count` numbers to `buffer`, as [`Numbers::push_line`] would.
+    pub fn push(&self, numbers: &mut Numbers, count: usize, buffer: &mut Vec<u8>) {
+        let mut words = [0; 1024];
+        let mut end = buffer.len();
+        buffer.resize(end + count * 8, 0);
+        let mut left = count;
+        while left > 0 {
+            let taken = left.min(words.len() / 4);
+            numbers.rng.fill_bytes(&mut words[..taken * 4]);
+            for word in words[..taken * 4].chunks_exact(4) {
+                let number = u16::from_le_bytes([word[2], word[3]]) >> 1;
+                let line = &self.0[usize::from(number)];
+                buffer[end..end + 8].copy_from_slice(line);
+                end += usize::from(line[7]);
+            }
+            left -= taken;
+        }
+        buffer.truncate(end);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +109,19 @@ mod tests {
     fn the_sequence_of_a_seed_is_fixed() {
         assert_eq!(take(0, 0, 5), [6135, 27424, 29788, 20690, 24967]);
         assert_eq!(take(42, 0, 5), [3271, 11411, 2894, 9361, 12926]);
+    }
+
+    #[test]
+    fn a_line_looked_up_is_the_line_printed() {
+        let (mut printed, mut looked_up) = (Vec::new(), Vec::new());
+        let mut numbers = Numbers::new(Some(3)).unwrap();
+        (0..10_000).for_each(|_| numbers.push_line(&mut printed));
+        numbers.seek(0);
+        let lines = Lines::new();
+        for count in [1, 0, 255, 256, 257, 9231] {
+            lines.push(&mut numbers, count, &mut looked_up);
+        }
+        assert!(printed == looked_up);
     }
 
     #[test]

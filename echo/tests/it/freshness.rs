@@ -124,3 +124,27 @@ fn whatever_is_done_to_a_file_long_left_alone_is_seen_at_once() {
         assert_eq!(client.get("/data").text(), seen, "{what}");
     }
 }
+
+/// Once its last change lies a moment back, the answers about a file are kept, and given again to the same request.
+#[test]
+fn an_answer_given_again_is_as_fresh_and_is_counted() {
+    let server = Server::serving("1\n");
+    let mut client = Client::connect(server.address);
+    let mut ask = |requests: usize| -> Vec<String> {
+        std::thread::sleep(Duration::from_millis(100)); // until the change lies a moment back
+        (0..requests).map(|_| client.get("/data").text().to_owned()).collect()
+    };
+    assert_eq!(ask(5), ["1\n"; 5]);
+    server.append("2\n");
+    assert_eq!(ask(5), ["1\n2\n"; 5]);
+    server.replace("3\n");
+    assert_eq!(ask(5), ["3\n"; 5]);
+    fs::write(server.file(), "4\n").unwrap();
+    assert_eq!(ask(5), ["4\n"; 5]);
+    server.append("5\n");
+    assert_eq!(client.get("/data").text(), "4\n5\n");
+    let metrics = client.get("/metrics");
+    for sample in ["echo_served_lines_total 27", r#"code="200"} 21"#] {
+        assert!(metrics.text().contains(sample), "{sample}: {}", metrics.text());
+    }
+}
