@@ -70,6 +70,7 @@ sbom:
 
 # What tries to break it: long, and as root. CI does a minute of `make soak`.
 trust: deny
+	cargo check --quiet --manifest-path fuzz/Cargo.toml
 	cargo test --quiet -- --include-ignored
 	tests/trust/run
 	tests/trust/reproducible
