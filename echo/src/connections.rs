@@ -280,7 +280,7 @@ impl Watched {
     pub fn unread(&mut self, ahead: Bytes) -> Bytes {
         match std::mem::take(&mut self.received) {
             rest if !rest.is_empty() => [ahead, rest].concat().into(),
-            _ if ahead.is_empty() => Bytes::new(), // even empty, hyper's buffer holds 8 kB
+            _ if ahead.is_empty() => Bytes::new(), // even so, the reader's buffer holds 8 kB
             _ => ahead,
         }
     }

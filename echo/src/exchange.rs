@@ -140,12 +140,12 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
 
     let parts = http.into_parts();
     let mut io = parts.io.into_inner();
-    let next = io.unread(parts.read_buf);
+    let unread = io.unread(parts.read_buf);
     let Asked { requests, repeatable, rest, closes, .. } = std::mem::take(&mut *asked());
     match rest {
         Some(Rest::Bulk(bulk)) => {
             bulk.send(&mut io).await?;
-            return Ok((!closes).then_some((io, next)));
+            return Ok((!closes).then_some((io, unread)));
         }
         Some(Rest::Endless(endless, is_chunked)) => {
             endless.send(&mut io, is_chunked).await?;
@@ -154,13 +154,13 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         None => {}
     }
     if let (1, Some((of, method, status)), Some(bytes)) = (requests, repeatable, io.recorded())
-        && next.is_empty()
+        && unread.is_empty()
         && received.ends_with(b"\r\n\r\n")
         && let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n")
     {
         app.keep(received, &of, Answer { bytes, content: end + 4, closes: has_ended, method, status });
     }
-    Ok((!has_ended).then_some((io, next)))
+    Ok((!has_ended).then_some((io, unread)))
 }
 
 /// What was asked while hyper had the connection.

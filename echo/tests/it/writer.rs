@@ -114,7 +114,9 @@ fn an_etag_and_a_body_belong_together_while_files_are_replaced() {
         let _done = Done(&done);
         let mut client = Client::connect(server.address);
         let mut seen: HashMap<String, Vec<u8>> = HashMap::new();
-        for _ in 0..REQUESTS {
+        let mut requests = 0;
+        while requests < REQUESTS || seen.len() < 10 {
+            requests += 1;
             let answer = client.get("/data");
             assert_eq!((answer.status, answer.cut_short), (200, false));
             let line = answer.body.split_inclusive(|&byte| byte == b'\n').next().unwrap();
@@ -122,6 +124,5 @@ fn an_etag_and_a_body_belong_together_while_files_are_replaced() {
             let body = seen.entry(answer.the("etag").to_owned()).or_insert_with(|| answer.body.clone());
             assert_eq!(*body, answer.body, "{}", answer.the("etag"));
         }
-        assert!(seen.len() > 1);
     });
 }
