@@ -140,7 +140,9 @@ impl Upstream {
             Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
                 anyhow!("it does not speak TLS; is it http://{}?", self.url.authority)
             }
-            Some(Error::AlertReceived(AlertDescription::ProtocolVersion)) => anyhow!("it does not offer TLS 1.3"),
+            Some(Error::AlertReceived(AlertDescription::ProtocolVersion)) => {
+                anyhow!("it offers only versions of TLS before 1.2")
+            }
             _ => anyhow::Error::new(error).context("it does not agree on TLS"),
         }
     }

@@ -286,7 +286,7 @@ http {
 $(for folder in client_body proxy fastcgi uwsgi scgi; do echo "  ${folder}_temp_path $scratch/nginx-$folder;"; done)
   log_format short '\$request \$status';
   server {
-    listen 443 ssl; ssl_protocols TLSv1.3;
+    listen 443 ssl;
     ssl_certificate $scratch/tls/gateway.pem; ssl_certificate_key $scratch/tls/gateway.pem;
     location / {
       proxy_pass http://127.0.0.1:9000; proxy_http_version 1.1; proxy_set_header Connection ''; proxy_buffering off;
@@ -298,7 +298,7 @@ $(for folder in client_body proxy fastcgi uwsgi scgi; do echo "  ${folder}_temp_
     location = /moved { return 301 /data; }
   }
   server {
-    listen 8443 ssl; ssl_protocols TLSv1.2;
+    listen 8443 ssl; ssl_protocols TLSv1.1; ssl_ciphers DEFAULT@SECLEVEL=0;
     ssl_certificate $scratch/tls/gateway.pem; ssl_certificate_key $scratch/tls/gateway.pem;
   }
   server { listen 8081; root $scratch/near; keepalive_timeout 0; }
