@@ -46,7 +46,7 @@ bench-mirrors:
 test-cluster:
 	tests/cluster/run
 
-# How fast it is, beside nginx, python and a C loop that does nothing but answer: takes ten minutes, needs a C compiler
+# How fast it is, beside nginx, python and a C loop that does nothing but answer: takes a quarter of an hour, needs a C compiler
 # and python3, and should have the machine to itself. Writes the figures into docs/.
 bench:
 	bench/run
