@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 use crate::access;
 use crate::generation::Generation;
 use crate::identity::Announced;
-use crate::snapshot::end_of_last_line;
+use crate::snapshot::{end_of_last_line, read};
 
 /// How much of a line is waited for in memory, in bytes. Of a longer line, what has come is written.
 const LONGEST_LINE: usize = 1 << 20;
@@ -189,10 +189,7 @@ impl LocalCopy {
     ///
     /// When they can't be read, or somebody else has changed the file.
     pub fn read(&self, range: Range<u64>) -> anyhow::Result<Vec<u8>> {
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        let read = self.in_place()?.read_exact_at(&mut bytes, range.start);
-        read.with_context(|| format!("cannot read {}", self.path.display()))?;
-        Ok(bytes)
+        read(self.in_place()?, range).with_context(|| format!("cannot read {}", self.path.display()))
     }
 
     /// Makes sure that what is here is still what was written.

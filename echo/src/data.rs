@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use anyhow::{Context, bail};
 use axum::http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderMap,
-    LAST_MODIFIED, RANGE, RETRY_AFTER,
+    LAST_MODIFIED, RANGE,
 };
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +18,7 @@ use percent_encoding::percent_decode;
 
 use crate::bulk;
 use crate::conditional::{Outcome, Validators};
-use crate::http::{ONLY_READ, sentence};
+use crate::http::{ONLY_READ, sentence, try_again};
 use crate::live::Live;
 use crate::metrics::Served;
 use crate::offset::{self, NEXT_OFFSET};
@@ -138,14 +138,10 @@ impl Data {
 
 /// One sentence for the client; the operator has the reason in the log.
 fn unavailable(error: &io::Error) -> Response {
-    let answer = sentence(
-        StatusCode::SERVICE_UNAVAILABLE,
-        match error.kind() {
-            io::ErrorKind::NotFound => "There is no file yet; try again in a moment.",
-            _ => "The file can't be read at the moment; try again.",
-        },
-    );
-    ([(RETRY_AFTER, "1")], answer).into_response()
+    try_again(match error.kind() {
+        io::ErrorKind::NotFound => "There is no file yet; try again in a moment.",
+        _ => "The file can't be read at the moment; try again.",
+    })
 }
 
 /// Answers a `GET` or `HEAD` from `snapshot`.

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::uri::Authority;
 use axum::http::{Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
@@ -133,6 +135,11 @@ fn is_host(value: &[u8]) -> bool {
 
 /// What a client is told about a verb that asks for more than reading.
 pub const ONLY_READ: &str = "This can be read with GET and HEAD, and not be changed.";
+
+/// An answer of one sentence, to a request that may well succeed in a moment.
+pub fn try_again(text: &str) -> Response {
+    ([(RETRY_AFTER, "1")], sentence(StatusCode::SERVICE_UNAVAILABLE, text)).into_response()
+}
 
 /// An answer of one sentence, for people.
 pub fn sentence(status: StatusCode, text: &str) -> Response {

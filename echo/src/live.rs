@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::bulk;
 use crate::follow::{Follower, Next};
 use crate::growth::Growth;
-use crate::http::sentence;
+use crate::http::{sentence, try_again};
+use crate::jitter;
 use crate::metrics::Served;
 use crate::offset::{self, NEXT_OFFSET, Offset, UP_TO_DATE};
 use crate::query::{Mode, Query};
@@ -84,7 +85,7 @@ impl Live {
             return self.catch_up(&snapshot, method, &offset);
         }
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
-            return Ok(busy("All places for live clients are taken; try again later."));
+            return Ok(try_again("All places for live clients are taken; try again later."));
         };
         let Ok(follower) = Follower::new(snapshot, &offset, &self.growth, self.stage.clone(), Arc::clone(&self.served))
         else {
@@ -105,7 +106,7 @@ impl Live {
     fn catch_up(&self, snapshot: &Arc<Snapshot>, method: &Method, offset: &Offset) -> io::Result<Response> {
         let Ok(position) = offset.position_in(snapshot) else { return Ok(gone()) };
         if position > snapshot.length {
-            return Ok(busy("The offset lies past the end of what is here; it may be here soon."));
+            return Ok(try_again("The offset lies past the end of what is here; it may be here soon."));
         }
         let headers = [
             (CONTENT_TYPE, PLAIN_TEXT.to_owned()),
@@ -119,10 +120,6 @@ impl Live {
             _ => bulk::with_content(headers.into_response(), snapshot, position..snapshot.length, &self.served),
         }
     }
-}
-
-fn busy(text: &str) -> Response {
-    ([(RETRY_AFTER, "1")], sentence(StatusCode::SERVICE_UNAVAILABLE, text)).into_response()
 }
 
 fn gone() -> Response {
@@ -178,8 +175,13 @@ fn event_stream(follower: Follower, permit: OwnedSemaphorePermit, cursor: Option
         (NEXT_OFFSET, follower.offset()),
         (ACCEL_BUFFERING, "no".to_owned()),
     ];
-    let events =
-        Events { follower, permit, cursor, close_at: Instant::now() + RECONNECT + spread(), state: State::Begin };
+    let events = Events {
+        follower,
+        permit,
+        cursor,
+        close_at: Instant::now() + RECONNECT + jitter::up_to(SPREAD),
+        state: State::Begin,
+    };
     with_pieces(headers.into_response(), stream::unfold(events, Events::next))
 }
 
@@ -245,10 +247,4 @@ fn cursor(asked: Option<u64>) -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + EPOCH).unwrap_or_default();
     let present = since.as_secs() / 20;
     asked.map_or(present, |asked| present.max(asked.saturating_add(1)))
-}
-
-/// A time between nothing and [`SPREAD`], as arbitrary as the nanosecond of a request.
-fn spread() -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    SPREAD.mul_f64(f64::from(now.subsec_nanos() % 1_000_000) / 1e6)
 }

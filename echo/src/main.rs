@@ -20,6 +20,7 @@ mod growth;
 mod health;
 mod http;
 mod identity;
+mod jitter;
 mod live;
 mod log;
 mod metrics;

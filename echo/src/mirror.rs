@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use axum::http::header::{HeaderMap, HeaderValue, IF_NONE_MATCH, RANGE};
@@ -20,6 +20,7 @@ use crate::copy::Meddled;
 use crate::generation::{FIRST_LINE, Generation};
 use crate::growth::Growth;
 use crate::identity::{Announced, first_line};
+use crate::jitter;
 use crate::offset;
 use crate::progress::Progress;
 use crate::received::Received;
@@ -100,7 +101,7 @@ impl Mirror {
                 continue;
             };
             self.tell(&error);
-            sleep(jittered(self.wait)).await;
+            sleep(self.wait / 2 + jitter::up_to(self.wait / 2)).await;
             self.wait = (self.wait * 2).min(LONGEST_WAIT);
         }
     }
@@ -162,7 +163,7 @@ impl Mirror {
         let (head, body) = answer.into_parts();
         let answer = understand(&head, asked)?;
         ensure!(
-            !self.is_echo || asked.offset.is_some() && !matches!(answer, Answer::Part { .. } | Answer::Shorter { .. }),
+            !(self.is_echo && matches!(answer, Answer::Part { .. } | Answer::Shorter { .. })),
             "it does not know offsets any more"
         );
         if let (Way::Unknown { is_ours: false }, Answer::Lines { .. } | Answer::Part { .. }) = (way, &answer) {
@@ -340,11 +341,4 @@ fn range_header(start: u64, end: Option<u64>) -> HeaderValue {
         None => format!("bytes={start}-"),
     };
     HeaderValue::from_str(&range).expect("digits make a header")
-}
-
-/// Between half of `wait` and all of it, as arbitrary as the nanosecond of a failure: mirrors that lost their upstream
-/// together don't come again together.
-fn jittered(wait: Duration) -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    wait.mul_f64(0.5 + f64::from(now.subsec_nanos() % 1_000_000) / 2e6)
 }

@@ -168,7 +168,12 @@ impl Snapshot {
     }
 }
 
-fn read(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
+/// The bytes of `file` in `range`.
+///
+/// # Errors
+///
+/// `UnexpectedEof` when they are not all there; any error of reading the file.
+pub fn read(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; (range.end - range.start) as usize];
     file.read_exact_at(&mut bytes, range.start)?;
     Ok(bytes)

@@ -1,6 +1,6 @@
 //! Sending an answer that has no end yet, piece by piece as the pieces come.
 //!
-//! hyper sends the head; then the socket is taken over: 10,000 clients took 132 MB with hyper, and take 82 MB without.
+//! hyper sends the head; then the socket is taken over, which saves hyper's buffers for each of 10,000 clients.
 
 use std::future::poll_fn;
 use std::io;
