@@ -1,6 +1,6 @@
 // A load generator for the benchmarks: one thread, epoll, and every answer is checked while it is timed.
 //
-//   load requests PORT URL FILE CONNECTIONS SECONDS [close] [grow] [etag=TAG] [last=N]
+//   load requests PORT URL FILE CONNECTIONS SECONDS [close] [grow] [differ] [etag=TAG] [last=N]
 //   load hold     PORT URL CONNECTIONS [slow]           hold connections open until stdin ends
 //   load live     PORT URL FILE CONNECTIONS LINES [stop=PID]
 //   load start    PORT URL TRIES COMMAND...             from the start of a server to its first answer
@@ -106,6 +106,8 @@ static int status_of(const char *head) { return strncmp(head, "HTTP/1.", 7) ? 0 
 static struct {
     int port, file;
     char request[512];
+    char *id; // if not NULL, where the number of the request stands in it, so that no two are the same
+    uint64_t requests;
     const char *content; // the file, mapped
     uint64_t length;
     int status;
@@ -120,6 +122,7 @@ static void send_request(struct connection *c) {
     c->in_body = false;
     c->got = 0;
     c->least = run.length;
+    if (run.id) run.id[sprintf(run.id, "%010lu", ++run.requests)] = '\r';
     send_all(c->fd, run.request, strlen(run.request));
 }
 
@@ -223,11 +226,13 @@ static int requests(int argc, char **argv) {
     for (char **option = argv + 7; *option; option++) {
         if (!strcmp(*option, "close")) run.close = true, strcat(extra, "Connection: close\r\n");
         else if (!strcmp(*option, "grow")) run.grow = true;
+        else if (!strcmp(*option, "differ")) strcat(extra, "X-Request-Id: 0123456789\r\n");
         else if (!strncmp(*option, "etag=", 5)) run.status = 304, sprintf(extra, "If-None-Match: %.150s\r\n", *option + 5);
         else if (!strncmp(*option, "last=", 5)) run.status = 206, run.last = strtoull(*option + 5, NULL, 10), sprintf(extra, "Range: bytes=-%lu\r\n", run.last);
         else fail("what is %s?", *option);
     }
     snprintf(run.request, sizeof run.request, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", argv[3], extra);
+    run.id = strstr(run.request, "0123456789");
     run.file = open(argv[4], O_RDWR | O_APPEND);
     struct stat stat;
     if (run.file < 0 || fstat(run.file, &stat)) fail("%s: %m", argv[4]);

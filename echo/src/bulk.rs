@@ -21,7 +21,7 @@ use tokio::io::AsyncWrite;
 use tokio::task::{consume_budget, spawn_blocking};
 
 use crate::connections::Watched;
-use crate::metrics::Served;
+use crate::metrics::{Count, Served};
 use crate::snapshot::Snapshot;
 
 /// From this length on, in bytes, a part is sent in this way.
@@ -55,7 +55,7 @@ pub fn with_content(
     let length = range.end - range.start;
     if length < LONG {
         let bytes = snapshot.read(range)?;
-        served.count(&bytes);
+        served.count(Count::of(&bytes));
         *response.body_mut() = Body::from(bytes);
     } else {
         snapshot.read(range.end - 1..range.end)?; // a file that is gone already can still be answered for
@@ -99,7 +99,7 @@ impl Bulk {
                 let (snapshot, piece) = (Arc::clone(&self.snapshot), piece(&left));
                 let bytes = spawn_blocking(move || snapshot.read(piece)).await.map_err(io::Error::other)??;
                 left.start += bytes.len() as u64;
-                self.served.count(&bytes);
+                self.served.count(Count::of(&bytes));
                 io.send(bytes).await?;
             }
             consume_budget().await;
@@ -122,7 +122,7 @@ impl Bulk {
                 return Poll::Ready(Ok(None));
             }
             let sent = ready!(Pin::new(io).poll_write(cx, bytes))?;
-            self.served.count(&bytes[..sent]);
+            self.served.count(Count::of(&bytes[..sent]));
             Poll::Ready(Ok(Some(sent)))
         })
     }

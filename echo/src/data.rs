@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
+use axum::Extension;
 use axum::http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderMap,
     LAST_MODIFIED, RANGE,
@@ -20,7 +21,7 @@ use crate::bulk;
 use crate::conditional::{Outcome, Validators};
 use crate::http::{ONLY_READ, sentence, try_again};
 use crate::live::Live;
-use crate::metrics::Served;
+use crate::metrics::{Count, Served};
 use crate::offset::{self, NEXT_OFFSET};
 use crate::page;
 use crate::query::Query;
@@ -66,10 +67,11 @@ impl Data {
         Ok(Self { source, live, served, path, label })
     }
 
-    fn snapshot(&self, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
+    async fn snapshot(&self, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
         let mut attempt = 1;
         loop {
-            match self.source.snapshot().and_then(|snapshot| self.answer(&snapshot, method, headers)) {
+            let snapshot = self.source.shared_snapshot().await?;
+            match answer(&snapshot, method, headers, &self.served) {
                 // Truncated between snapshot and answer; the next snapshot tells by how much.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
                 answer => return answer,
@@ -92,28 +94,19 @@ impl Data {
         }
     }
 
-    fn answer(&self, snapshot: &Arc<Snapshot>, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
-        let now = SystemTime::now();
-        let mut response = answer(snapshot, method, headers, now, &self.served)?;
-        if snapshot.is_settled {
-            response.extensions_mut().insert(Repeatable::new(snapshot, now));
-        }
-        Ok(response)
-    }
-
     /// The name under which requests for the file are counted.
     pub fn label(&self) -> Arc<str> {
         Arc::clone(&self.label)
     }
 
-    /// Counts `bytes` of the file as served.
-    pub fn count(&self, bytes: &[u8]) {
-        self.served.count(bytes);
+    /// Counts a piece of the file as served.
+    pub fn count(&self, piece: Count) {
+        self.served.count(piece);
     }
 
-    /// Whether a snapshot that would be taken now is the very same.
-    pub fn is_current(&self, snapshot: &Weak<Snapshot>) -> bool {
-        self.source.snapshot().is_ok_and(|now| Weak::as_ptr(snapshot) == Arc::as_ptr(&now))
+    /// Whether an answer would be the same now.
+    pub async fn is_current(&self, answer: &Repeatable) -> bool {
+        self.source.shared_snapshot().await.is_ok_and(|now| answer.holds_for(&now))
     }
 
     /// Answers a request for the file.
@@ -126,7 +119,7 @@ impl Data {
             Err(reason) => return sentence(StatusCode::BAD_REQUEST, reason),
         };
         let answer = match query {
-            None => self.snapshot(method, headers),
+            None => self.snapshot(method, headers).await,
             Some(query) => match self.source.snapshot() {
                 Ok(snapshot) => self.live.respond(snapshot, method, query, headers).await,
                 Err(error) => Err(error),
@@ -149,9 +142,10 @@ fn answer(
     snapshot: &Arc<Snapshot>,
     method: &Method,
     headers: &HeaderMap,
-    now: SystemTime,
     served: &Arc<Served>,
 ) -> io::Result<Response> {
+    let now = SystemTime::now();
+    let repeatable = Repeatable::new(snapshot, now);
     let length = snapshot.length;
     let etag = format!("\"{}-{length}\"", snapshot.generation);
     let validators = Validators { etag: etag.as_bytes(), last_modified: HttpDate::from(snapshot.modified().min(now)) };
@@ -166,7 +160,8 @@ fn answer(
         Outcome::Proceed => {}
         Outcome::NotModified => {
             // Left to itself, axum would announce the length 0, which is not that of the file.
-            return Ok((StatusCode::NOT_MODIFIED, common, [(CONTENT_LENGTH, length.to_string())]).into_response());
+            let described = [(CONTENT_LENGTH, length.to_string())];
+            return Ok((StatusCode::NOT_MODIFIED, common, described, Extension(repeatable)).into_response());
         }
         Outcome::Failed => {
             return Ok(sentence(
@@ -197,6 +192,10 @@ fn answer(
     } else {
         let offset = offset::token(snapshot.generation, length);
         headers.insert(NEXT_OFFSET, offset.try_into().map_err(io::Error::other)?);
+    }
+    // What was not read with the snapshot may be other bytes by now, where the stamp is too young to tell.
+    if snapshot.is_settled || snapshot.holds(range.start) || method == Method::HEAD {
+        response.extensions_mut().insert(repeatable);
     }
     match *method {
         Method::HEAD => Ok(response),

@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll, ready};
@@ -24,6 +25,7 @@ use tokio::net::TcpStream;
 use crate::bulk::Bulk;
 use crate::connections::{Answering, Connection, Watched};
 use crate::http::App;
+use crate::metrics::Count;
 use crate::repeat::{Answer, LONGEST_REQUEST, Repeatable};
 use crate::stream::Endless;
 
@@ -46,14 +48,16 @@ pub async fn converse(stream: TcpStream, app: Arc<App>, connection: &Arc<Connect
             received = match poll_fn(|cx| poll_received(&mut io, &app, cx)).await? {
                 Received::Nothing => return Ok(()),
                 Received::Request(bytes) => bytes,
-                Received::Repeated(answer) => {
-                    let answering = connection.answer();
-                    io.send(answer.bytes).await?;
-                    drop(answering);
-                    if answer.closes || connection.is_last() {
-                        return Ok(());
+                Received::Known(answer) => {
+                    let _answering = connection.answer();
+                    if app.is_repeated(&answer).await {
+                        io.send(answer.bytes).await?;
+                        if answer.closes || connection.is_last() {
+                            return Ok(());
+                        }
+                        continue;
                     }
-                    continue;
+                    answer.request
                 }
             };
         }
@@ -70,21 +74,21 @@ pub async fn converse(stream: TcpStream, app: Arc<App>, connection: &Arc<Connect
 enum Received {
     /// The end.
     Nothing,
-    /// A request that has its answer already.
-    Repeated(Answer),
+    /// A request that has had this answer.
+    Known(Answer),
     /// Anything else.
     Request(Bytes),
 }
 
 /// Waits for bytes, and takes what is there.
 fn poll_received(io: &mut Watched, app: &App, cx: &mut task::Context<'_>) -> Poll<io::Result<Received>> {
-    let mut buffer = [0; LONGEST_REQUEST];
-    let mut buffer = ReadBuf::new(&mut buffer);
+    let mut buffer = [MaybeUninit::uninit(); LONGEST_REQUEST];
+    let mut buffer = ReadBuf::uninit(&mut buffer);
     ready!(Pin::new(&mut io.stream).poll_read(cx, &mut buffer))?;
     let bytes = buffer.filled();
-    Poll::Ready(Ok(match app.again(bytes) {
+    Poll::Ready(Ok(match app.known(bytes) {
         _ if bytes.is_empty() => Received::Nothing,
-        Some(answer) => Received::Repeated(answer),
+        Some(answer) => Received::Known(answer),
         None => Received::Request(Bytes::copy_from_slice(bytes)),
     }))
 }
@@ -158,7 +162,8 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         && received.ends_with(b"\r\n\r\n")
         && let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n")
     {
-        app.keep(received, &of, Answer { bytes, content: end + 4, closes: has_ended, method, status });
+        let (request, content) = (received.clone(), Count::of(&bytes[end + 4..]));
+        app.keep(Answer { request, of, bytes, content, closes: has_ended, method, status });
     }
     Ok((!has_ended).then_some((io, unread)))
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::growth::Growth;
-use crate::metrics::Served;
+use crate::metrics::{Count, Served};
 use crate::offset::{self, Gone, Offset};
 use crate::server::Stage;
 use crate::snapshot::Snapshot;
@@ -90,7 +90,7 @@ impl Follower {
         };
         bytes.truncate(whole(&bytes));
         self.position += bytes.len() as u64;
-        self.served.count(&bytes);
+        self.served.count(Count::of(&bytes));
         Ok(Next::Bytes(bytes))
     }
 

@@ -24,7 +24,7 @@ use crate::data::Data;
 use crate::health::{Readiness, healthz, readyz};
 use crate::metrics::{Requests, Sources, metrics};
 use crate::page::{self, Page};
-use crate::repeat::{Answer, Repeatable, Repeats};
+use crate::repeat::{Answer, Repeats};
 use crate::server::Stage;
 
 /// Everything that is served.
@@ -97,22 +97,29 @@ impl App {
         self.demand.as_ref().is_none_or(|demand| is_probe || demand.is_met_by(request.headers()))
     }
 
-    /// The answer to the bytes of a request, if they were answered before and nothing has changed since.
-    pub fn again(&self, request: &[u8]) -> Option<Answer> {
-        if *self.stage.borrow() > Stage::Serving || enabled!(Level::DEBUG) {
-            return None;
+    /// What the bytes of a request were answered with before, if anything. Whether it still holds has to be asked next.
+    pub fn known(&self, request: &[u8]) -> Option<Answer> {
+        match *self.stage.borrow() {
+            Stage::Serving if !enabled!(Level::DEBUG) => self.repeats.find(request),
+            _ => None,
         }
-        let began = Instant::now();
-        let answer = self.repeats.find(request, |snapshot| self.data.is_current(snapshot))?;
-        self.data.count(&answer.bytes[answer.content..]);
-        self.requests.count(self.data.label(), &answer.method, answer.status, began.elapsed());
-        Some(answer)
     }
 
-    /// Keeps what `request` was answered with.
-    pub fn keep(&self, request: &[u8], of: &Repeatable, answer: Answer) {
+    /// Whether the request that `answer` was given to would get the same answer now; if so, it is counted.
+    pub async fn is_repeated(&self, answer: &Answer) -> bool {
+        let began = Instant::now();
+        let holds = self.data.is_current(&answer.of).await;
+        if holds {
+            self.data.count(answer.content);
+            self.requests.count(self.data.label(), &answer.method, answer.status, began.elapsed());
+        }
+        holds
+    }
+
+    /// Keeps an answer for the next who asks the same.
+    pub fn keep(&self, answer: Answer) {
         if *self.stage.borrow() == Stage::Serving {
-            self.repeats.keep(request, of, answer);
+            self.repeats.keep(answer);
         }
     }
 }

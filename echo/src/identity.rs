@@ -1,9 +1,10 @@
 //! Who says which generation a file is: the file itself or, for a mirror, its upstream.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use crate::generation::{FIRST_LINE, Generation};
 
@@ -64,13 +65,21 @@ impl Announced {
 }
 
 impl Identity {
-    /// The generation of a file with `length` bytes of complete lines, which end in `end`.
+    /// The generation of a file with this inode, made at that time, and with `length` bytes of complete lines, which end
+    /// in `end`.
     ///
     /// # Errors
     ///
     /// When the file can't be read, or is not the mirror's.
-    pub fn generation(&self, file: &File, metadata: &Metadata, length: u64, end: &[u8]) -> io::Result<Generation> {
-        let generation = |start: &[u8]| Generation::new(metadata.ino(), metadata.created().ok(), first_line(start));
+    pub fn generation(
+        &self,
+        file: &File,
+        inode: u64,
+        born: Option<SystemTime>,
+        length: u64,
+        end: &[u8],
+    ) -> io::Result<Generation> {
+        let generation = |start: &[u8]| Generation::new(inode, born, first_line(start));
         match self {
             Self::Own if length == 0 => Ok(Generation::NONE),
             Self::Own if end.len() as u64 == length => Ok(generation(end)),
@@ -80,7 +89,7 @@ impl Identity {
                 file.read_exact_at(start, 0)?;
                 Ok(generation(start))
             }
-            Self::Announced(announced) => announced.of(metadata.ino(), length),
+            Self::Announced(announced) => announced.of(inode, length),
         }
     }
 }

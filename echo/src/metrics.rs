@@ -27,11 +27,25 @@ pub struct Served {
     lines: AtomicU64,
 }
 
-impl Served {
+/// How much there is in a piece of the file.
+#[derive(Clone, Copy)]
+pub struct Count {
+    bytes: u64,
+    lines: u64,
+}
+
+impl Count {
     /// Counts `bytes`, and the lines that end in them.
-    pub fn count(&self, bytes: &[u8]) {
-        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        self.lines.fetch_add(memchr::memchr_iter(b'\n', bytes).count() as u64, Ordering::Relaxed);
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.len() as u64, lines: memchr::memchr_iter(b'\n', bytes).count() as u64 }
+    }
+}
+
+impl Served {
+    /// Counts a piece of the file as served.
+    pub fn count(&self, piece: Count) {
+        self.bytes.fetch_add(piece.bytes, Ordering::Relaxed);
+        self.lines.fetch_add(piece.lines, Ordering::Relaxed);
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::http::{Method, StatusCode};
 use bytes::Bytes;
 
+use crate::metrics::Count;
 use crate::snapshot::Snapshot;
 
 /// How many answers are kept at most.
@@ -34,15 +35,28 @@ impl Repeatable {
     pub fn new(snapshot: &Arc<Snapshot>, now: SystemTime) -> Self {
         Self { snapshot: Arc::downgrade(snapshot), second: second(now) }
     }
+
+    /// Whether the answer that would be made now from `snapshot` is the same.
+    pub fn holds_for(&self, snapshot: &Arc<Snapshot>) -> bool {
+        Weak::as_ptr(&self.snapshot) == Arc::as_ptr(snapshot) && self.second == second(SystemTime::now())
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.second == other.second && self.snapshot.ptr_eq(&other.snapshot)
+    }
 }
 
 /// An answer, as it was sent.
 #[derive(Clone)]
 pub struct Answer {
+    /// The bytes that were answered.
+    pub request: Bytes,
+    /// What it was made from.
+    pub of: Repeatable,
     /// All of its bytes.
     pub bytes: Bytes,
-    /// Where its content begins in them.
-    pub content: usize,
+    /// How much of them is content.
+    pub content: Count,
     /// Whether the connection ends with it.
     pub closes: bool,
     /// What is counted of it, as it was counted before.
@@ -54,40 +68,29 @@ pub struct Answer {
 /// The answers of this second.
 #[derive(Default)]
 pub struct Repeats {
-    kept: Mutex<Kept>,
-}
-
-#[derive(Default)]
-struct Kept {
-    /// What all of them were made from.
-    of: Option<Repeatable>,
-    answers: HashMap<Box<[u8]>, Answer>,
+    /// All of them made from the same.
+    answers: Mutex<HashMap<Bytes, Answer>>,
 }
 
 impl Repeats {
-    /// The answer to `request`, if it was given within this second about a file that `is_current`.
-    pub fn find(&self, request: &[u8], is_current: impl Fn(&Weak<Snapshot>) -> bool) -> Option<Answer> {
-        let kept = self.kept();
-        let of = kept.of.as_ref()?;
-        let answer = kept.answers.get(request)?;
-        (of.second == second(SystemTime::now()) && is_current(&of.snapshot)).then(|| answer.clone())
+    /// The answer that `request` was given last. It may hold no longer.
+    pub fn find(&self, request: &[u8]) -> Option<Answer> {
+        self.answers().get(request).cloned()
     }
 
-    /// Keeps what `request` was answered with.
-    pub fn keep(&self, request: &[u8], of: &Repeatable, answer: Answer) {
-        let mut kept = self.kept();
-        let is_same = |old: &Repeatable| old.second == of.second && old.snapshot.ptr_eq(&of.snapshot);
-        if !kept.of.as_ref().is_some_and(is_same) {
-            kept.answers.clear();
-            kept.of = Some(of.clone());
+    /// Keeps an answer.
+    pub fn keep(&self, answer: Answer) {
+        let mut answers = self.answers();
+        if answers.values().next().is_some_and(|old| !old.of.is_like(&answer.of)) {
+            answers.clear();
         }
-        if kept.answers.len() < MOST {
-            kept.answers.insert(request.into(), answer);
+        if answers.len() < MOST {
+            answers.insert(answer.request.clone(), answer);
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn answers(&self) -> MutexGuard<'_, HashMap<Bytes, Answer>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

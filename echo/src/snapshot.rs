@@ -1,15 +1,15 @@
 //! The file at one instant: opened once, its length fixed, never looked at beyond it.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags, Stat, fstat, stat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::generation::Generation;
@@ -28,6 +28,8 @@ const ATTEMPTS: u32 = 10;
 pub struct Snapshot {
     file: Arc<File>,
     identity: Identity,
+    /// When the file was made, where the file system tells.
+    born: Option<SystemTime>,
     /// What the file system said when the snapshot was taken.
     pub stamp: Stamp,
     /// Whether the stamp is old enough for any change since to show in another one.
@@ -45,24 +47,25 @@ pub struct Snapshot {
 pub struct Stamp {
     device: u64,
     inode: u64,
+    /// The type of the file and its permissions, its user and its group.
     access: (u32, u32, u32),
     size: u64,
-    modified: SystemTime,
+    modified: Time,
     /// The last change of content or of metadata, such as permissions.
-    changed: SystemTime,
+    changed: Time,
 }
 
+/// Seconds since the epoch, and nanoseconds.
+type Time = (i64, u64);
+
 impl Stamp {
-    /// The stamp in `metadata`.
-    pub fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            access: (metadata.mode(), metadata.uid(), metadata.gid()),
-            size: metadata.size(),
-            modified: time(metadata.mtime(), metadata.mtime_nsec()),
-            changed: time(metadata.ctime(), metadata.ctime_nsec()),
-        }
+    /// The stamp of what `path` names now.
+    ///
+    /// # Errors
+    ///
+    /// When it names nothing that can be looked at.
+    pub fn of_path(path: &Path) -> io::Result<Self> {
+        Ok(Self::from(stat(path)?))
     }
 
     /// Whether `other` is of the same file, and whoever may open the one may open the other.
@@ -70,16 +73,32 @@ impl Stamp {
         (self.device, self.inode, self.access) == (other.device, other.inode, other.access)
     }
 
-    /// When the file was last changed in any way.
-    fn last_change(&self) -> SystemTime {
-        self.modified.max(self.changed)
+    fn is_regular_file(&self) -> bool {
+        FileType::from_raw_mode(self.access.0) == FileType::RegularFile
+    }
+
+    /// Whether the file was last changed, in any way, so long ago that any change since shows in another stamp.
+    fn is_settled(&self) -> bool {
+        SystemTime::now().duration_since(time(self.modified.max(self.changed))).is_ok_and(|age| age >= SETTLED)
     }
 }
 
-/// The time so many seconds and nanoseconds after the epoch; times before it count as the epoch itself.
-fn time(seconds: i64, nanoseconds: i64) -> SystemTime {
-    let seconds = u64::try_from(seconds).unwrap_or_default();
-    UNIX_EPOCH + Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or_default())
+impl From<Stat> for Stamp {
+    fn from(stat: Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            access: (stat.st_mode, stat.st_uid, stat.st_gid),
+            size: stat.st_size.cast_unsigned(),
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
+/// Times before the epoch count as the epoch itself.
+fn time((seconds, nanoseconds): Time) -> SystemTime {
+    UNIX_EPOCH + Duration::new(u64::try_from(seconds).unwrap_or_default(), nanoseconds as u32)
 }
 
 impl Snapshot {
@@ -91,13 +110,14 @@ impl Snapshot {
     pub fn take(path: &Path, identity: &Identity) -> io::Result<Self> {
         // Without O_NONBLOCK, opening a FIFO would wait for its writer.
         let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
-        Self::refreshed(&Arc::new(file), identity)
+        let born = file.metadata()?.created().ok();
+        Self::refreshed(&Arc::new(file), identity, born)
     }
 
     /// Takes a newer snapshot of a file whose name now leads to what is `found`; `None` if that is another file. All
     /// snapshots of a file share one file descriptor.
-    pub fn again(&self, found: &Metadata) -> Option<io::Result<Self>> {
-        Stamp::of(found).is_same_file(&self.stamp).then(|| match Self::of(&self.file, found, &self.identity) {
+    pub fn again(&self, found: Stamp) -> Option<io::Result<Self>> {
+        found.is_same_file(&self.stamp).then(|| match Self::of(&self.file, found, &self.identity, self.born) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.refresh(),
             taken => taken,
         })
@@ -109,13 +129,13 @@ impl Snapshot {
     ///
     /// When it can't be read.
     pub fn refresh(&self) -> io::Result<Self> {
-        Self::refreshed(&self.file, &self.identity)
+        Self::refreshed(&self.file, &self.identity, self.born)
     }
 
-    fn refreshed(file: &Arc<File>, identity: &Identity) -> io::Result<Self> {
+    fn refreshed(file: &Arc<File>, identity: &Identity, born: Option<SystemTime>) -> io::Result<Self> {
         let mut attempt = 1;
         loop {
-            match Self::of(file, &file.metadata()?, identity) {
+            match Self::of(file, Stamp::from(fstat(file)?), identity, born) {
                 // The file shrank between two of our looks at it.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
                 taken => return taken,
@@ -123,20 +143,31 @@ impl Snapshot {
         }
     }
 
-    fn of(file: &Arc<File>, metadata: &Metadata, identity: &Identity) -> io::Result<Self> {
-        if !metadata.is_file() {
+    fn of(file: &Arc<File>, stamp: Stamp, identity: &Identity, born: Option<SystemTime>) -> io::Result<Self> {
+        if !stamp.is_regular_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
-        let stamp = Stamp::of(metadata);
-        let is_settled = SystemTime::now().duration_since(stamp.last_change()).is_ok_and(|age| age >= SETTLED);
-        let (length, end) = last_lines(file, metadata.len())?;
-        let generation = identity.generation(file, metadata, length, &end)?;
-        Ok(Self { file: Arc::clone(file), identity: identity.clone(), stamp, is_settled, length, generation, end })
+        let is_settled = stamp.is_settled();
+        let (length, end) = last_lines(file, stamp.size)?;
+        let generation = identity.generation(file, stamp.inode, born, length, &end)?;
+        let (file, identity) = (Arc::clone(file), identity.clone());
+        Ok(Self { file, identity, born, stamp, is_settled, length, generation, end })
+    }
+
+    /// Whether `other` is of the same state of the file, as far as can be told without reading all of it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.stamp, self.length, self.generation) == (&other.stamp, other.length, other.generation)
+            && self.end == other.end
+    }
+
+    /// Whether the bytes from `start` on were read when the snapshot was taken.
+    pub fn holds(&self, start: u64) -> bool {
+        start >= self.length - self.end.len() as u64
     }
 
     /// When the file was last written.
     pub fn modified(&self) -> SystemTime {
-        self.stamp.modified
+        time(self.stamp.modified)
     }
 
     /// Fills `buffer` with the bytes from `offset` on, if that takes no waiting for a disk; returns whether it did. It does

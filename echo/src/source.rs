@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::task::yield_now;
 use tracing::{info, warn};
 
 use crate::generation::Generation;
@@ -13,13 +14,20 @@ use crate::snapshot::{Snapshot, Stamp};
 
 /// The file that is served.
 ///
-/// Invariant: [`Source::snapshot`] is as fresh as the file. Every call asks the file system what the path names now; a
-/// snapshot is used again only while nothing has changed.
+/// Invariant: what [`Source::snapshot`] and [`Source::shared_snapshot`] return is as fresh as the file. Every call asks
+/// the file system what the path names now, or waits for one that is yet to ask; a snapshot is used again only while
+/// nothing has changed.
 pub struct Source {
     path: PathBuf,
     identity: Identity,
-    latest: Mutex<Latest>,
+    seen: Mutex<Seen>,
     generation_changes: AtomicU64,
+}
+
+struct Seen {
+    latest: Latest,
+    /// How often the file was looked at.
+    looks: u64,
 }
 
 enum Latest {
@@ -31,7 +39,8 @@ enum Latest {
 impl Source {
     /// The file at `path`, which may not be there yet.
     pub fn new(path: PathBuf, identity: Identity) -> Self {
-        Self { path, identity, latest: Mutex::new(Latest::Unknown), generation_changes: AtomicU64::new(0) }
+        let seen = Mutex::new(Seen { latest: Latest::Unknown, looks: 0 });
+        Self { path, identity, seen, generation_changes: AtomicU64::new(0) }
     }
 
     /// The path of the file.
@@ -50,24 +59,52 @@ impl Source {
     ///
     /// When there is no file, or none that can be read.
     pub fn snapshot(&self) -> io::Result<Arc<Snapshot>> {
-        let found = std::fs::metadata(&self.path);
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = match (&found, &*latest) {
-            (Ok(found), Latest::Taken { snapshot }) if snapshot.is_settled && snapshot.stamp == Stamp::of(found) => {
+        self.look(&mut self.seen())
+    }
+
+    /// The same, by one look at the file for all who ask at the same time: it is put off until all tasks that can run
+    /// have had their turn, and so comes after whatever their clients know of the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::snapshot`].
+    pub async fn shared_snapshot(&self) -> io::Result<Arc<Snapshot>> {
+        let asked = self.seen().looks;
+        yield_now().await;
+        let mut seen = self.seen();
+        match &seen.latest {
+            Latest::Taken { snapshot } if seen.looks > asked => Ok(Arc::clone(snapshot)),
+            _ => self.look(&mut seen),
+        }
+    }
+
+    fn look(&self, seen: &mut Seen) -> io::Result<Arc<Snapshot>> {
+        seen.looks += 1;
+        let again = match (Stamp::of_path(&self.path), &seen.latest) {
+            (Ok(found), Latest::Taken { snapshot }) if snapshot.is_settled && snapshot.stamp == found => {
                 return Ok(Arc::clone(snapshot));
             }
             (Ok(found), Latest::Taken { snapshot }) => snapshot.again(found),
             _ => None,
         };
-        let taken = again.unwrap_or_else(|| Snapshot::take(&self.path, &self.identity)).map(Arc::new);
-        if latest.tell(&self.path, &taken) {
+        let taken = match (again.unwrap_or_else(|| Snapshot::take(&self.path, &self.identity)), &seen.latest) {
+            (Ok(new), Latest::Taken { snapshot }) if !new.is_settled && new.is_same(snapshot) => {
+                return Ok(Arc::clone(snapshot));
+            }
+            (taken, _) => taken.map(Arc::new),
+        };
+        if seen.latest.tell(&self.path, &taken) {
             self.generation_changes.fetch_add(1, Ordering::Relaxed);
         }
-        *latest = match &taken {
+        seen.latest = match &taken {
             Ok(snapshot) => Latest::Taken { snapshot: Arc::clone(snapshot) },
             Err(error) => Latest::Missing { reason: error.to_string() },
         };
         taken
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
