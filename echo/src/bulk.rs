@@ -55,7 +55,9 @@ pub fn with_content(
     let length = range.end - range.start;
     if length < LONG {
         let bytes = snapshot.read(range)?;
-        served.count(Count::of(&bytes));
+        let count = Count::of(&bytes);
+        served.count(count);
+        response.extensions_mut().insert(count);
         *response.body_mut() = Body::from(bytes);
     } else {
         snapshot.read(range.end - 1..range.end)?; // a file that is gone already can still be answered for

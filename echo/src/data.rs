@@ -3,30 +3,22 @@
 use std::borrow::Cow;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
-use axum::Extension;
-use axum::http::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderMap,
-    LAST_MODIFIED, RANGE,
-};
+use axum::http::header::{ALLOW, HeaderMap};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use httpdate::HttpDate;
 use percent_encoding::percent_decode;
 
-use crate::bulk;
-use crate::conditional::{Outcome, Validators};
 use crate::http::{ONLY_READ, sentence, try_again};
 use crate::live::Live;
 use crate::metrics::{Count, Served};
-use crate::offset::{self, NEXT_OFFSET};
 use crate::page;
 use crate::query::Query;
-use crate::range::{self, Resolved};
 use crate::repeat::Repeatable;
+use crate::representation::Representation;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 
@@ -41,6 +33,7 @@ pub struct Data {
     path: Vec<u8>,
     /// The path as it is counted.
     label: Arc<str>,
+    representation: Mutex<Option<Arc<Representation>>>,
 }
 
 impl Data {
@@ -64,18 +57,27 @@ impl Data {
         }
         let path = [b"/", name.as_bytes()].concat();
         let label = String::from_utf8_lossy(&path).into();
-        Ok(Self { source, live, served, path, label })
+        Ok(Self { source, live, served, path, label, representation: Mutex::default() })
     }
 
     async fn snapshot(&self, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
         let mut attempt = 1;
         loop {
             let snapshot = self.source.shared_snapshot().await?;
-            match answer(&snapshot, method, headers, &self.served) {
+            match self.representation(&snapshot).answer(&snapshot, method, headers, &self.served) {
                 // Truncated between snapshot and answer; the next snapshot tells by how much.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
                 answer => return answer,
             }
+        }
+    }
+
+    /// What answers say of `snapshot`, which is the same for a second.
+    fn representation(&self, snapshot: &Arc<Snapshot>) -> Arc<Representation> {
+        let mut latest = self.representation.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*latest {
+            Some(known) if known.of.holds_for(snapshot) => Arc::clone(known),
+            _ => Arc::clone(latest.insert(Arc::new(Representation::new(snapshot, SystemTime::now())))),
         }
     }
 
@@ -135,79 +137,4 @@ fn unavailable(error: &io::Error) -> Response {
         io::ErrorKind::NotFound => "There is no file yet; try again in a moment.",
         _ => "The file can't be read at the moment; try again.",
     })
-}
-
-/// Answers a `GET` or `HEAD` from `snapshot`.
-fn answer(
-    snapshot: &Arc<Snapshot>,
-    method: &Method,
-    headers: &HeaderMap,
-    served: &Arc<Served>,
-) -> io::Result<Response> {
-    let now = SystemTime::now();
-    let repeatable = Repeatable::new(snapshot, now);
-    let length = snapshot.length;
-    let etag = format!("\"{}-{length}\"", snapshot.generation);
-    let validators = Validators { etag: etag.as_bytes(), last_modified: HttpDate::from(snapshot.modified().min(now)) };
-    let common = [
-        // From the same look at the clock as Last-Modified; hyper's own may be a little older.
-        (DATE, HttpDate::from(now).to_string()),
-        (CACHE_CONTROL, "no-cache".to_owned()),
-        (LAST_MODIFIED, validators.last_modified.to_string()),
-        (ETAG, etag.clone()),
-    ];
-    match validators.evaluate(headers) {
-        Outcome::Proceed => {}
-        Outcome::NotModified => {
-            // Left to itself, axum would announce the length 0, which is not that of the file.
-            let described = [(CONTENT_LENGTH, length.to_string())];
-            return Ok((StatusCode::NOT_MODIFIED, common, described, Extension(repeatable)).into_response());
-        }
-        Outcome::Failed => {
-            return Ok(sentence(
-                StatusCode::PRECONDITION_FAILED,
-                "The file is not in the state that the request asks for.",
-            ));
-        }
-    }
-
-    let (status, range) = match requested_range(method, headers, length) {
-        Resolved::Part(range) if validators.allow_range(headers, now) => (StatusCode::PARTIAL_CONTENT, range),
-        Resolved::Unsatisfiable if validators.allow_range(headers, now) => {
-            let whole = [(CONTENT_RANGE, format!("bytes */{length}"))];
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, whole).into_response());
-        }
-        _ => (StatusCode::OK, 0..length),
-    };
-    let described = [
-        (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
-        (CONTENT_LENGTH, (range.end - range.start).to_string()),
-        (ACCEPT_RANGES, "bytes".to_owned()),
-    ];
-    let mut response = (status, common, described).into_response();
-    let headers = response.headers_mut();
-    if status == StatusCode::PARTIAL_CONTENT {
-        let content_range = format!("bytes {}-{}/{length}", range.start, range.end - 1);
-        headers.insert(CONTENT_RANGE, content_range.try_into().map_err(io::Error::other)?);
-    } else {
-        let offset = offset::token(snapshot.generation, length);
-        headers.insert(NEXT_OFFSET, offset.try_into().map_err(io::Error::other)?);
-    }
-    // What was not read with the snapshot may be other bytes by now, where the stamp is too young to tell.
-    if snapshot.is_settled || snapshot.holds(range.start) || method == Method::HEAD {
-        response.extensions_mut().insert(repeatable);
-    }
-    match *method {
-        Method::HEAD => Ok(response),
-        _ => bulk::with_content(response, snapshot, range, served),
-    }
-}
-
-/// `Range` is defined for `GET` alone, and may stand once.
-fn requested_range(method: &Method, headers: &HeaderMap, length: u64) -> Resolved {
-    let mut fields = headers.get_all(RANGE).iter();
-    match (fields.next(), fields.next()) {
-        (Some(field), None) if method == Method::GET => range::resolve(field.as_bytes(), length),
-        _ => Resolved::Whole,
-    }
 }

@@ -12,7 +12,7 @@ use std::task::{self, Poll, ready};
 
 use axum::body::Body;
 use axum::http::header::CONNECTION;
-use axum::http::{Method, Request, StatusCode, Version};
+use axum::http::{Request, Version};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -25,7 +25,6 @@ use tokio::net::TcpStream;
 use crate::bulk::Bulk;
 use crate::connections::{Answering, Connection, Watched};
 use crate::http::App;
-use crate::metrics::Count;
 use crate::repeat::{Answer, LONGEST_REQUEST, Repeatable};
 use crate::stream::Endless;
 
@@ -115,9 +114,16 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
                 (_, Some(endless)) => Some(Rest::Endless(Endless::clone(endless), version == Version::HTTP_11)),
                 _ => None,
             };
-            asked.repeatable =
-                response.extensions().get::<Repeatable>().map(|of| (of.clone(), method, response.status()));
-            connection.keep(asked.repeatable.is_some());
+            asked.answer = response.extensions().get().filter(|of| app.would_keep(of)).map(|of| Answer {
+                request: received.clone(),
+                of: Repeatable::clone(of),
+                bytes: Bytes::new(),
+                content: response.extensions().get().copied().unwrap_or_default(),
+                closes: false,
+                method,
+                status: response.status(),
+            });
+            connection.keep(asked.answer.is_some());
             drop(asked);
             Ok::<_, std::convert::Infallible>(response.map(|body| Tracked { body, answering }))
         }
@@ -145,7 +151,7 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
     let parts = http.into_parts();
     let mut io = parts.io.into_inner();
     let unread = io.unread(parts.read_buf);
-    let Asked { requests, repeatable, rest, closes, .. } = std::mem::take(&mut *asked());
+    let Asked { requests, answer, rest, closes, .. } = std::mem::take(&mut *asked());
     match rest {
         Some(Rest::Bulk(bulk)) => {
             bulk.send(&mut io).await?;
@@ -157,13 +163,11 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         }
         None => {}
     }
-    if let (1, Some((of, method, status)), Some(bytes)) = (requests, repeatable, io.recorded())
+    if let (1, Some(answer), Some(bytes)) = (requests, answer, io.recorded())
         && unread.is_empty()
         && received.ends_with(b"\r\n\r\n")
-        && let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n")
     {
-        let (request, content) = (received.clone(), Count::of(&bytes[end + 4..]));
-        app.keep(Answer { request, of, bytes, content, closes: has_ended, method, status });
+        app.keep(Answer { bytes, closes: has_ended, ..answer });
     }
     Ok((!has_ended).then_some((io, unread)))
 }
@@ -177,8 +181,8 @@ struct Asked {
     closes: bool,
     /// What follows the last answer's head.
     rest: Option<Rest>,
-    /// What the last answer says of itself.
-    repeatable: Option<(Repeatable, Method, StatusCode)>,
+    /// The last answer without its bytes, if it is worth keeping.
+    answer: Option<Answer>,
 }
 
 /// What we send ourselves once hyper has sent the head.

@@ -24,7 +24,7 @@ use crate::data::Data;
 use crate::health::{Readiness, healthz, readyz};
 use crate::metrics::{Requests, Sources, metrics};
 use crate::page::{self, Page};
-use crate::repeat::{Answer, Repeats};
+use crate::repeat::{Answer, Repeatable, Repeats};
 use crate::server::Stage;
 
 /// Everything that is served.
@@ -116,9 +116,14 @@ impl App {
         holds
     }
 
+    /// Whether an answer that was made from `of` would be kept.
+    pub fn would_keep(&self, of: &Repeatable) -> bool {
+        *self.stage.borrow() == Stage::Serving && self.repeats.has_room(of)
+    }
+
     /// Keeps an answer for the next who asks the same.
     pub fn keep(&self, answer: Answer) {
-        if *self.stage.borrow() == Stage::Serving {
+        if self.would_keep(&answer.of) {
             self.repeats.keep(answer);
         }
     }

@@ -32,6 +32,7 @@ mod query;
 mod range;
 mod received;
 mod repeat;
+mod representation;
 mod server;
 mod signal;
 mod snapshot;

@@ -28,7 +28,7 @@ pub struct Served {
 }
 
 /// How much there is in a piece of the file.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Count {
     bytes: u64,
     lines: u64,

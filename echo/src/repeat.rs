@@ -78,10 +78,16 @@ impl Repeats {
         self.answers().get(request).cloned()
     }
 
-    /// Keeps an answer.
+    /// Whether an answer that was made from `of` would be kept.
+    pub fn has_room(&self, of: &Repeatable) -> bool {
+        let answers = self.answers();
+        answers.len() < MOST || answers.values().next().is_some_and(|kept| !kept.of.is_like(of))
+    }
+
+    /// Keeps an answer, if there is room.
     pub fn keep(&self, answer: Answer) {
         let mut answers = self.answers();
-        if answers.values().next().is_some_and(|old| !old.of.is_like(&answer.of)) {
+        if answers.values().next().is_some_and(|kept| !kept.of.is_like(&answer.of)) {
             answers.clear();
         }
         if answers.len() < MOST {
