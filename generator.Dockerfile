@@ -14,17 +14,18 @@ ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-re
 COPY Cargo.toml Cargo.lock ./
 COPY generator/Cargo.toml generator/
 COPY echo/Cargo.toml echo/
-# Empty programs: this layer holds the compiled dependencies of both, and outlives every change of their sources.
+# Empty programs: this layer holds the compiled dependencies of both, and outlives every change of their sources. The
+# generator does one thing at a time, so a panic may end it at once; without code to survive one it is 5 % smaller.
 RUN mkdir generator/src echo/src \
     && echo 'fn main() {}' >generator/src/main.rs \
     && echo 'fn main() {}' >echo/src/main.rs \
-    && cargo build --release --locked -p generator \
+    && CARGO_PROFILE_RELEASE_PANIC=abort cargo build --release --locked -p generator \
     && cargo build --release --locked -p echo
 
 FROM dependencies AS generator
 COPY generator/src generator/src
 # touch: cargo goes by the times of files, and these may be older than the empty program that it has just compiled.
-RUN touch generator/src/main.rs && cargo build --release --locked -p generator
+RUN touch generator/src/main.rs && CARGO_PROFILE_RELEASE_PANIC=abort cargo build --release --locked -p generator
 # Any user may write to the folder, whatever --user says; a new named volume takes its mode over.
 RUN mkdir -p /image/tmp/out \
     && chmod 1777 /image/tmp && chmod 0777 /image/tmp/out \

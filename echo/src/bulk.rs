@@ -20,9 +20,9 @@ use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite;
 use tokio::task::{consume_budget, spawn_blocking};
 
-use crate::connections::Watched;
 use crate::metrics::{Count, Served};
 use crate::snapshot::Snapshot;
+use crate::watched::Watched;
 
 /// From this length on, in bytes, a part is sent in this way.
 const LONG: u64 = 64 * 1024;

@@ -1,20 +1,11 @@
 //! The open connections: who has waited long enough, and who makes room when there are too many.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
-
-use crate::repeat;
 
 /// How long a client may take from the first byte of a request's head to the last.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -194,6 +185,32 @@ impl Connection {
         self.is_kept.store(is_kept, Ordering::Relaxed);
     }
 
+    /// Whether what is written is to be kept.
+    pub fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::Relaxed)
+    }
+
+    /// Bytes have come from the client.
+    pub fn received(&self) {
+        if self.activity().phase == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// The client has taken bytes, or none if that `is_blocked`.
+    pub fn sent(&self, is_blocked: bool) {
+        let mut activity = self.activity();
+        activity.blocked = is_blocked;
+        if !is_blocked {
+            activity.since = Instant::now();
+        }
+    }
+
+    /// Whether bytes wait for the client to take them.
+    pub fn block(&self, is_blocked: bool) {
+        self.activity().blocked = is_blocked;
+    }
+
     /// Waits until the connection is asked to make room, or its time is up.
     pub async fn closing(&self) {
         self.close.notified().await;
@@ -247,156 +264,5 @@ pub struct Answering(Arc<Connection>);
 impl Drop for Answering {
     fn drop(&mut self) {
         self.0.enter(Phase::Idle);
-    }
-}
-
-/// A socket that tells its connection about the bytes that pass.
-pub struct Watched {
-    /// The socket.
-    pub stream: TcpStream,
-    /// Who is told.
-    pub connection: Arc<Connection>,
-    /// What was read from the socket already.
-    received: Bytes,
-    /// What was written in answer to that; `None` if it is too long or more was read.
-    sent: Option<Vec<u8>>,
-}
-
-impl Watched {
-    /// Tells `connection` about `stream`.
-    pub fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, received: Bytes::new(), sent: None }
-    }
-
-    /// Gives `received` to the next reader. What is written in answer to it is kept if the connection is asked to.
-    pub fn rewind(&mut self, received: Bytes) {
-        self.connection.keep(false);
-        self.received = received;
-        self.sent = Some(Vec::new());
-    }
-
-    /// What comes next on the connection: the bytes that a reader had taken ahead, and those that were given back and that
-    /// nobody has taken.
-    pub fn unread(&mut self, ahead: Bytes) -> Bytes {
-        match std::mem::take(&mut self.received) {
-            rest if !rest.is_empty() => [ahead, rest].concat().into(),
-            _ if ahead.is_empty() => Bytes::new(), // even so, the reader's buffer holds 8 kB
-            _ => ahead,
-        }
-    }
-
-    /// Waits until the client can take something.
-    pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = self.stream.poll_write_ready(cx);
-        self.connection.activity().blocked = result.is_pending();
-        result
-    }
-
-    /// Waits until the client closes the connection or breaks it. What it sends meanwhile is dropped.
-    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let mut buffer = [0; 256];
-            let mut buffer = ReadBuf::new(&mut buffer);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-            if buffer.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    }
-
-    /// Sends all of `bytes`.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is broken.
-    pub async fn send(&mut self, mut bytes: Bytes) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let sent = poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, &bytes)).await?;
-            bytes.advance(sent);
-        }
-        Ok(())
-    }
-
-    /// What was written since, if it answers what was received and nothing else.
-    pub fn recorded(&mut self) -> Option<Bytes> {
-        self.sent.take().map(Bytes::from)
-    }
-
-    fn wrote(&mut self, slices: &[io::IoSlice<'_>], result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(count)) = result {
-            self.record(slices, count);
-        }
-        let mut activity = self.connection.activity();
-        activity.blocked = result.is_pending();
-        if result.is_ready() {
-            activity.since = Instant::now();
-        }
-        result
-    }
-
-    /// Keeps the first `count` bytes of `slices`.
-    fn record(&mut self, slices: &[io::IoSlice<'_>], count: usize) {
-        let Some(sent) = &mut self.sent else { return };
-        if !self.connection.is_kept.load(Ordering::Relaxed) {
-            return;
-        }
-        if sent.len() + count > repeat::LONGEST {
-            self.sent = None;
-            return;
-        }
-        sent.reserve(count);
-        let mut left = count;
-        for slice in slices {
-            let part = &slice[..slice.len().min(left)];
-            sent.extend_from_slice(part);
-            left -= part.len();
-        }
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.received.is_empty() {
-            let before = buf.filled().len();
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-            if buf.filled().len() > before {
-                self.sent = None;
-            }
-        } else {
-            let count = self.received.len().min(buf.remaining());
-            buf.put_slice(&self.received.split_to(count));
-        }
-        if self.connection.activity().phase == Phase::Idle {
-            self.connection.enter(Phase::Head);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(&[io::IoSlice::new(bytes)], result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(slices, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

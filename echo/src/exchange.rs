@@ -23,10 +23,11 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::bulk::Bulk;
-use crate::connections::{Answering, Connection, Watched};
+use crate::connections::{Answering, Connection};
 use crate::http::App;
 use crate::repeat::{Answer, LONGEST_REQUEST, Repeatable};
 use crate::stream::Endless;
+use crate::watched::Watched;
 
 /// The largest request line and header section that is read, in bytes; a larger one is answered 431, and so is one with
 /// more than hyper's 100 header lines.

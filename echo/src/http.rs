@@ -222,7 +222,7 @@ mod tests {
             .route("/body", get(async move || Body::from_stream(broken())))
             .route("/fine", get(async || "fine"));
         let stage = watch::Sender::new(Stage::Serving);
-        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Connections::new(10);
         tokio::spawn(serve(listener, app_of(routes, &stage), Arc::clone(&connections), stage.subscribe()));

@@ -42,6 +42,7 @@ mod stream;
 mod supervise;
 mod upstream;
 mod url;
+mod watched;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -256,7 +257,7 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
         _ => None,
     };
     let connections = Connections::new(limit);
-    let listener = server::bind(options.listen.listen).await?;
+    let listener = server::bind(options.listen.listen)?;
     info!("listening on http://{}", listener.local_addr().context("a socket without an address")?);
     // Looked at once now, so that the log says whether the file is there.
     let _ = source.snapshot();

@@ -138,3 +138,47 @@ fn requested_range(method: &Method, headers: &HeaderMap, length: u64) -> Resolve
         _ => Resolved::Whole,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::path::Path;
+    use std::time::Duration;
+
+    use axum::http::header::IF_NONE_MATCH;
+
+    use super::*;
+    use crate::identity::Identity;
+
+    /// Whether the answer to a request with these fields may be given again, of a file that is as it was just now.
+    fn may_be_repeated(file: &Path, method: &Method, fields: &[(HeaderName, &str)]) -> bool {
+        let snapshot = Arc::new(Snapshot::take(file, &Identity::Own).unwrap());
+        let headers =
+            fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect();
+        let representation = Representation::new(&snapshot, SystemTime::now());
+        let response = representation.answer(&snapshot, method, &headers, &Arc::default()).unwrap();
+        response.extensions().get::<Repeatable>().is_some()
+    }
+
+    #[test]
+    fn bytes_of_a_young_file_are_not_repeated_unless_they_were_read_with_the_snapshot() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data");
+        fs::write(&file, "12345\n".repeat(10_000)).unwrap();
+        // A time to come never lies back far enough.
+        File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_modified(SystemTime::now() + Duration::from_hours(1))
+            .unwrap();
+        let asked = |method: &Method, fields: &[_]| may_be_repeated(&file, method, fields);
+        assert!(!asked(&Method::GET, &[]));
+        assert!(!asked(&Method::GET, &[(RANGE, "bytes=0-9")]));
+        assert!(!asked(&Method::GET, &[(RANGE, "bytes=-20000")]));
+        assert!(asked(&Method::GET, &[(RANGE, "bytes=-100")]));
+        assert!(asked(&Method::GET, &[(IF_NONE_MATCH, "*")]));
+        assert!(asked(&Method::GET, &[(RANGE, "bytes=60000-")]));
+        assert!(asked(&Method::HEAD, &[]));
+    }
+}

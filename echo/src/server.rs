@@ -1,13 +1,13 @@
 //! From sockets to requests: accepting, serving and draining connections.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::net::sockopt::{set_socket_send_buffer_size, set_tcp_nodelay};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep;
@@ -18,7 +18,10 @@ use crate::exchange::converse;
 use crate::http::App;
 
 /// How much the kernel holds of an answer that its client has not taken, in bytes. Left alone it takes up to 4 MB.
-const SEND_BUFFER: usize = 256 * 1024;
+const SEND_BUFFER: u32 = 128 * 1024;
+/// How many connections may wait to be accepted: enough for thousands of clients that come in the same moment. The kernel
+/// lowers it to net.core.somaxconn.
+const BACKLOG: u32 = 4096;
 
 /// How far a server is on its way from start to end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -36,13 +39,19 @@ pub enum Stage {
 /// # Errors
 ///
 /// When the address can't be used.
-pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    // Accepted sockets take these over.
-    set_socket_send_buffer_size(&listener, SEND_BUFFER).context("cannot limit the send buffer")?;
-    // Answers are written whole, so there is nothing to wait for before sending the last segment.
-    set_tcp_nodelay(&listener, true).context("cannot set TCP_NODELAY")?;
-    Ok(listener)
+pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    listen(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?; // or a restarted server would have to wait for the connections of the last one
+    // Accepted sockets take these two over. Answers are written whole, so there is nothing to wait for before sending
+    // the last segment.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves with `app` until the stage is [`Stage::Closing`] and the last answer is finished.

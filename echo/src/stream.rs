@@ -14,7 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::Stream;
 use http_body::Frame;
 
-use crate::connections::Watched;
+use crate::watched::Watched;
 
 type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 

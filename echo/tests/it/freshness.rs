@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::client::Client;
@@ -125,13 +127,37 @@ fn whatever_is_done_to_a_file_long_left_alone_is_seen_at_once() {
     }
 }
 
+/// Requests that come at the same time share one look at the file; it must come after all of them.
+#[test]
+fn every_append_is_seen_at_once_by_each_of_many_clients() {
+    let server = Server::serving("");
+    let appended = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut client = Client::connect(server.address);
+                while appended.load(Ordering::SeqCst) < TIMES {
+                    let before = appended.load(Ordering::SeqCst);
+                    let seen = client.get("/data").body.len() / 2;
+                    assert!(seen >= before, "{seen} lines of at least {before}");
+                }
+            });
+        }
+        for i in 0..TIMES {
+            server.append("1\n");
+            appended.store(i + 1, Ordering::SeqCst);
+            thread::yield_now();
+        }
+    });
+}
+
 /// Once its last change lies a moment back, the answers about a file are kept, and given again to the same request.
 #[test]
 fn an_answer_given_again_is_as_fresh_and_is_counted() {
     let server = Server::serving("1\n");
     let mut client = Client::connect(server.address);
     let mut ask = |requests: usize| -> Vec<String> {
-        std::thread::sleep(Duration::from_millis(100)); // until the change lies a moment back
+        thread::sleep(Duration::from_millis(100)); // until the change lies a moment back
         (0..requests).map(|_| client.get("/data").text().to_owned()).collect()
     };
     assert_eq!(ask(5), ["1\n"; 5]);
