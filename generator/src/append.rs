@@ -180,9 +180,7 @@ impl Appender {
 
     /// Gives the current file up. One that can still be read under another name must not keep a torn line.
     fn let_go(&mut self, reachable: bool) {
-        if reachable
-            && let Err(error) = self.take_back().and_then(|_| self.write_rest())
-        {
+        if reachable && let Err(error) = self.take_back().and_then(|_| self.write_rest()) {
             warn!("the last line could not be finished and is cut off: {error}");
             let taken_back = self.take_back();
             if let Some(file) = &self.file
