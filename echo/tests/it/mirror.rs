@@ -1,7 +1,7 @@
 //! A mirror: its file is a prefix of the upstream's, whatever happens between the two.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
@@ -100,8 +100,8 @@ fn a_mirror_resumes_with_its_file_and_without() {
     let token = token_of(&get(before.address, "/data"));
     let folder = crash(before);
     upstream.append("333\n");
-    // The beginning of a line, as a crash leaves it.
-    let with_a_torn_line = [&fs::read(folder.path().join("data")).unwrap()[..], b"3"].concat();
+    // The beginning of a line, as a crash leaves it, and longer than all that follows.
+    let with_a_torn_line = [&fs::read(folder.path().join("data")).unwrap()[..], b"333333333"].concat();
     fs::write(folder.path().join("data"), with_a_torn_line).unwrap();
     let with = Server::start_in(folder, &["--upstream", &url(&upstream)]);
     holds(&with, "1\n22\n333\n");
@@ -493,6 +493,26 @@ fn an_interrupted_replacement_is_finished_or_given_up() {
     }
 }
 
+/// Its lines have not come yet. Whoever heard that there are none would believe the upstream's file to be emptied.
+#[test]
+fn an_empty_file_that_a_crash_left_is_not_served() {
+    let upstream = Server::serving("1\n");
+    for sidecar in [None, Some("00000000000000aa\n")] {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("data"), "").unwrap();
+        if let Some(generation) = sidecar {
+            fs::write(folder.path().join("data.generation"), generation).unwrap();
+        }
+        let link = Link::to(upstream.address);
+        link.become_faulty(Fault::Refuse);
+        let mirror = Server::start_in(folder, &["--upstream", &link.url()]);
+        assert_eq!(get(mirror.address, "/data").status, 503, "{sidecar:?}");
+        link.become_faulty(Fault::None);
+        holds(&mirror, "1\n");
+        eventually("it is served", || get(mirror.address, "/data").body == b"1\n");
+    }
+}
+
 /// Runs what must end at once with status 1; returns what it logs.
 fn refusal(folder: &Path, arguments: &[&str]) -> String {
     let mut program = Program::start(echo(folder).args(arguments).env("ECHO_LISTEN", "127.0.0.1:0"));
@@ -529,6 +549,14 @@ fn a_file_that_is_no_mirrors_is_left_alone() {
     let log = refusal(folder.path(), &["--upstream", &url(&upstream)]);
     assert!(log.contains("data has lines, and no data.generation tells whose they are"), "{log}");
     assert_eq!(fs::read_to_string(folder.path().join("data")).unwrap(), "precious\n");
+}
+
+#[test]
+fn what_can_not_be_opened_is_not_taken_for_nothing() {
+    let folder = TempDir::new().unwrap();
+    symlink("data", folder.path().join("data")).unwrap(); // a link to itself
+    let log = refusal(folder.path(), &["--upstream", "http://localhost:1/data"]);
+    assert!(log.contains("cannot write to data: Too many levels of symbolic links"), "{log}");
 }
 
 #[test]
