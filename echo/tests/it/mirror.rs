@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -458,6 +460,27 @@ fn a_mirror_whose_file_is_taken_away_begins_anew() {
     fs::OpenOptions::new().write(true).open(mirror.file()).unwrap().set_len(2).unwrap();
     upstream.append("4\n");
     holds(&mirror, "1\n22\n333\n4\n");
+}
+
+/// Not before it is compared with the upstream's, which here is away when it is noticed.
+#[test]
+fn what_somebody_else_has_written_is_not_served() {
+    let (changed, wait) = channel();
+    let wait = Mutex::new(wait);
+    let upstream = Scripted::start(move |head| {
+        let next = |end| format!("Stream-Next-Offset: 00000000000000aa_{end:020}\nStream-Up-To-Date: true\n");
+        if head.contains("offset=-1") {
+            return answer("200 OK", &next(5), b"1\n22\n");
+        }
+        let is_time = head.contains("long-poll") && wait.lock().unwrap().recv().is_ok();
+        if is_time { answer("200 OK", &next(9), b"333\n") } else { Vec::new() }
+    });
+    let mirror = mirror(&upstream.url());
+    holds(&mirror, "1\n22\n");
+    fs::write(mirror.file(), "x\n").unwrap(); // into the same file
+    changed.send(()).unwrap();
+    mirror.program.logged("was changed by somebody else");
+    assert_eq!(get(mirror.address, "/data").status, 503);
 }
 
 /// A crash in each step of putting a new file in place: the mirror goes on from there.
