@@ -235,6 +235,12 @@ fn a_mirror_of_an_empty_file_is_empty_and_ready() {
     assert_eq!(get(mirror.address, "/data").text(), "");
     upstream.append("1\n");
     holds(&mirror, "1\n");
+    // The first line gives the file its name, which is no reason to begin anew.
+    upstream.append("22\n");
+    holds(&mirror, "1\n22\n");
+    let generation = token_of(&get(upstream.address, "/data")).split('_').next().unwrap().to_owned();
+    assert_eq!(sidecar(mirror.folder.path()).trim_end(), generation);
+    assert!(!mirror.program.log().contains("beginning anew"), "{}", mirror.program.log());
 }
 
 #[test]
