@@ -479,6 +479,18 @@ fn a_mirror_whose_file_is_taken_away_begins_anew() {
     holds(&mirror, "1\n22\n333\n4\n");
 }
 
+#[test]
+fn a_file_that_is_taken_away_is_missed_even_if_nothing_new_comes() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, "1\n22\n").unwrap();
+    let upstream = Scripted::plain(file);
+    let mirror = mirror(&upstream.url());
+    holds(&mirror, "1\n22\n");
+    fs::remove_file(mirror.file()).unwrap();
+    holds(&mirror, "1\n22\n");
+}
+
 /// Not before it is compared with the upstream's, which here is away when it is noticed.
 #[test]
 fn what_somebody_else_has_written_is_not_served() {
