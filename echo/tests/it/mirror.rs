@@ -282,7 +282,7 @@ fn a_line_that_is_too_long_is_not_waited_for_in_memory() {
     let upstream = Scripted::start(|_| {
         let next = format!("Stream-Next-Offset: 00000000000000aa_{:020}\r\nContent-Length: {0}\r\n", 3 << 20);
         let head = format!("HTTP/1.1 200 OK\r\n{next}\r\n");
-        [head.as_bytes(), &[b'x'; 2 << 20]].concat() // of three; no more comes
+        (head + &"x".repeat(2 << 20)).into_bytes() // of three; no more comes
     });
     let mirror = mirror(&upstream.url());
     eventually("more than a megabyte is written", || content(&mirror).len() > 1 << 20);
