@@ -34,6 +34,8 @@ pub struct Appender {
     lines: u64,
     /// Bytes of lines that no `write` has taken yet.
     rest: Vec<u8>,
+    /// Whether a durable `write` has failed. What it left behind `size` is in memory, and may never reach the disk.
+    in_doubt: bool,
     /// Complete lines that this run has written.
     written: u64,
 }
@@ -52,6 +54,7 @@ impl Appender {
             size: 0,
             lines: 0,
             rest: Vec::new(),
+            in_doubt: false,
             written: 0,
         }
     }
@@ -130,10 +133,25 @@ impl Appender {
                     self.rest.drain(..taken);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.in_doubt = self.durable;
+                    return Err(error);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Cuts off what a durable `write` that failed has left: it stands in `rest`, too, and is written once more. The
+    /// kernel would not try again by itself. Returns whether there was any.
+    fn take_back(&mut self) -> io::Result<bool> {
+        let Some(file) = self.file.as_ref().filter(|_| self.in_doubt) else { return Ok(false) };
+        let is_longer = file.metadata()?.len() > self.size;
+        if is_longer {
+            file.set_len(self.size)?;
+        }
+        self.in_doubt = false;
+        Ok(is_longer)
     }
 
     /// Makes sure that `file` is what the path names, and that nobody else has changed its length.
@@ -149,7 +167,8 @@ impl Appender {
             self.let_go(held.nlink() > 0);
             return self.open();
         }
-        if held.len() != self.size {
+        let is_taken_back = self.take_back().with_context(|| format!("cannot repair {}", self.path.display()))?;
+        if held.len() != self.size && !is_taken_back {
             let (file, expected, found) = (self.path.display(), self.size, held.len());
             warn!(%file, expected, found, "another program changed the length of the file");
             if let Some(file) = self.file.take() {
@@ -161,12 +180,12 @@ impl Appender {
 
     /// Gives the current file up. One that can still be read under another name must not keep a torn line.
     fn let_go(&mut self, reachable: bool) {
-        if reachable
-            && let Err(error) = self.write_rest()
-            && let Some(file) = &self.file
-        {
+        if reachable && let Err(error) = self.take_back().and_then(|_| self.write_rest()) {
             warn!("the last line could not be finished and is cut off: {error}");
-            if let Err(error) = cut_incomplete_line(file) {
+            let taken_back = self.take_back();
+            if let Some(file) = &self.file
+                && let Err(error) = taken_back.and_then(|_| cut_incomplete_line(file))
+            {
                 warn!("it could not be cut off either: {error}");
             }
         }
@@ -181,6 +200,7 @@ impl Appender {
     /// Makes `file` the current one, after reading off it where to go on: behind its last complete line.
     fn go_on_with(&mut self, file: File) -> anyhow::Result<()> {
         self.rest.clear();
+        self.in_doubt = false;
         let repaired = cut_incomplete_line(&file);
         let (size, cut) = repaired.with_context(|| format!("cannot repair {}", self.path.display()))?;
         if cut > 0 {
@@ -316,4 +336,62 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An appender that has written 3 lines durably, and whose write of the 4th has failed after the kernel took it.
+    fn in_doubt(folder: &Path) -> Appender {
+        let mut appender = appender(folder.join("data"));
+        for _ in 0..3 {
+            appender.append_line().unwrap();
+        }
+        appender.fill(1).unwrap();
+        let mut others = OpenOptions::new().append(true).open(folder.join("data")).unwrap();
+        others.write_all(&appender.rest).unwrap();
+        appender.in_doubt = true;
+        appender
+    }
+
+    fn appender(path: PathBuf) -> Appender {
+        Appender::new(path, Numbers::new(Some(42)).unwrap(), true, None)
+    }
+
+    /// What a file of so many lines holds.
+    fn lines(lines: u64) -> Vec<u8> {
+        let folder = tempfile::TempDir::new().unwrap();
+        let mut appender = appender(folder.path().join("data"));
+        appender.append_batch(lines).unwrap();
+        fs::read(folder.path().join("data")).unwrap()
+    }
+
+    #[test]
+    fn what_a_failed_durable_write_left_is_written_once_more() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let mut appender = in_doubt(folder.path());
+        appender.attach().unwrap();
+        assert_eq!(fs::read(folder.path().join("data")).unwrap(), lines(3));
+        appender.append_line().unwrap();
+        assert_eq!(fs::read(folder.path().join("data")).unwrap(), lines(4));
+        assert_eq!(appender.written(), 4);
+    }
+
+    #[test]
+    fn what_a_failed_durable_write_left_is_not_there_twice_in_the_end() {
+        let folder = tempfile::TempDir::new().unwrap();
+        in_doubt(folder.path()).close();
+        assert_eq!(fs::read(folder.path().join("data")).unwrap(), lines(4));
+    }
+
+    #[test]
+    fn what_others_cut_off_is_not_made_up_for_by_zeros() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let mut appender = in_doubt(folder.path());
+        let one = lines(1);
+        OpenOptions::new().write(true).open(folder.path().join("data")).unwrap().set_len(one.len() as u64).unwrap();
+        appender.append_line().unwrap();
+        assert_eq!(fs::read(folder.path().join("data")).unwrap(), lines(2));
+    }
 }

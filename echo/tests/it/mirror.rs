@@ -1,8 +1,10 @@
 //! A mirror: its file is a prefix of the upstream's, whatever happens between the two.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -100,8 +102,8 @@ fn a_mirror_resumes_with_its_file_and_without() {
     let token = token_of(&get(before.address, "/data"));
     let folder = crash(before);
     upstream.append("333\n");
-    // The beginning of a line, as a crash leaves it.
-    let with_a_torn_line = [&fs::read(folder.path().join("data")).unwrap()[..], b"3"].concat();
+    // The beginning of a line, as a crash leaves it, and longer than all that follows.
+    let with_a_torn_line = [&fs::read(folder.path().join("data")).unwrap()[..], b"333333333"].concat();
     fs::write(folder.path().join("data"), with_a_torn_line).unwrap();
     let with = Server::start_in(folder, &["--upstream", &url(&upstream)]);
     holds(&with, "1\n22\n333\n");
@@ -233,6 +235,12 @@ fn a_mirror_of_an_empty_file_is_empty_and_ready() {
     assert_eq!(get(mirror.address, "/data").text(), "");
     upstream.append("1\n");
     holds(&mirror, "1\n");
+    // The first line gives the file its name, which is no reason to begin anew.
+    upstream.append("22\n");
+    holds(&mirror, "1\n22\n");
+    let generation = token_of(&get(upstream.address, "/data")).split('_').next().unwrap().to_owned();
+    assert_eq!(sidecar(mirror.folder.path()).trim_end(), generation);
+    assert!(!mirror.program.log().contains("beginning anew"), "{}", mirror.program.log());
 }
 
 #[test]
@@ -267,6 +275,17 @@ fn a_line_of_any_length_is_copied() {
     let upstream = Server::serving(&long);
     let mirror = mirror(&url(&upstream));
     holds(&mirror, &long);
+}
+
+#[test]
+fn a_line_that_is_too_long_is_not_waited_for_in_memory() {
+    let upstream = Scripted::start(|_| {
+        let next = format!("Stream-Next-Offset: 00000000000000aa_{:020}\r\nContent-Length: {0}\r\n", 3 << 20);
+        let head = format!("HTTP/1.1 200 OK\r\n{next}\r\n");
+        (head + &"x".repeat(2 << 20)).into_bytes() // of three; no more comes
+    });
+    let mirror = mirror(&upstream.url());
+    eventually("more than a megabyte is written", || content(&mirror).len() > 1 << 20);
 }
 
 #[test]
@@ -460,6 +479,39 @@ fn a_mirror_whose_file_is_taken_away_begins_anew() {
     holds(&mirror, "1\n22\n333\n4\n");
 }
 
+#[test]
+fn a_file_that_is_taken_away_is_missed_even_if_nothing_new_comes() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, "1\n22\n").unwrap();
+    let upstream = Scripted::plain(file);
+    let mirror = mirror(&upstream.url());
+    holds(&mirror, "1\n22\n");
+    fs::remove_file(mirror.file()).unwrap();
+    holds(&mirror, "1\n22\n");
+}
+
+/// Not before it is compared with the upstream's, which here is away when it is noticed.
+#[test]
+fn what_somebody_else_has_written_is_not_served() {
+    let (changed, wait) = channel();
+    let wait = Mutex::new(wait);
+    let upstream = Scripted::start(move |head| {
+        let next = |end| format!("Stream-Next-Offset: 00000000000000aa_{end:020}\nStream-Up-To-Date: true\n");
+        if head.contains("offset=-1") {
+            return answer("200 OK", &next(5), b"1\n22\n");
+        }
+        let is_time = head.contains("long-poll") && wait.lock().unwrap().recv().is_ok();
+        if is_time { answer("200 OK", &next(9), b"333\n") } else { Vec::new() }
+    });
+    let mirror = mirror(&upstream.url());
+    holds(&mirror, "1\n22\n");
+    fs::write(mirror.file(), "x\n").unwrap(); // into the same file
+    changed.send(()).unwrap();
+    mirror.program.logged("was changed by somebody else");
+    assert_eq!(get(mirror.address, "/data").status, 503);
+}
+
 /// A crash in each step of putting a new file in place: the mirror goes on from there.
 #[test]
 fn an_interrupted_replacement_is_finished_or_given_up() {
@@ -490,6 +542,26 @@ fn an_interrupted_replacement_is_finished_or_given_up() {
         holds(&mirror, "new\n22\n");
         assert_eq!(sidecar(mirror.folder.path()).trim_end(), generation);
         assert_eq!(fs::read_dir(mirror.folder.path()).unwrap().count(), 2, "{step:?}");
+    }
+}
+
+/// Its lines have not come yet. Whoever heard that there are none would believe the upstream's file to be emptied.
+#[test]
+fn an_empty_file_that_a_crash_left_is_not_served() {
+    let upstream = Server::serving("1\n");
+    for sidecar in [None, Some("00000000000000aa\n")] {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("data"), "").unwrap();
+        if let Some(generation) = sidecar {
+            fs::write(folder.path().join("data.generation"), generation).unwrap();
+        }
+        let link = Link::to(upstream.address);
+        link.become_faulty(Fault::Refuse);
+        let mirror = Server::start_in(folder, &["--upstream", &link.url()]);
+        assert_eq!(get(mirror.address, "/data").status, 503, "{sidecar:?}");
+        link.become_faulty(Fault::None);
+        holds(&mirror, "1\n");
+        eventually("it is served", || get(mirror.address, "/data").body == b"1\n");
     }
 }
 
@@ -529,6 +601,14 @@ fn a_file_that_is_no_mirrors_is_left_alone() {
     let log = refusal(folder.path(), &["--upstream", &url(&upstream)]);
     assert!(log.contains("data has lines, and no data.generation tells whose they are"), "{log}");
     assert_eq!(fs::read_to_string(folder.path().join("data")).unwrap(), "precious\n");
+}
+
+#[test]
+fn what_can_not_be_opened_is_not_taken_for_nothing() {
+    let folder = TempDir::new().unwrap();
+    symlink("data", folder.path().join("data")).unwrap(); // a link to itself
+    let log = refusal(folder.path(), &["--upstream", "http://localhost:1/data"]);
+    assert!(log.contains("cannot write to data: Too many levels of symbolic links"), "{log}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::Signal;
 
 use crate::process::{Folder, wait_until};
@@ -83,6 +84,27 @@ fn a_folder_that_was_removed_is_waited_for() {
     generator.stop(Signal::TERM).succeeded();
     assert_eq!((generator.logged("retrying"), generator.logged("appending again")), (1, 1));
     assert!(folder.right_lines("inner/data") >= 5 && folder.right_lines("away/data") >= 5);
+}
+
+/// Where it can't be told what the path names, the file is still the same one until something else is found.
+#[test]
+fn a_file_that_cannot_be_looked_for_is_not_given_up() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("inner")).unwrap();
+    folder.write("no-folder", "");
+    let mut generator = folder.start("--file inner/data --seed 42 --interval 5ms");
+    wait_until("a few numbers", || folder.lines("inner/data") >= 5);
+    // In one step, as the folder may not be missing for a moment.
+    let exchange =
+        || renameat_with(CWD, folder.path("inner"), CWD, folder.path("no-folder"), RenameFlags::EXCHANGE).unwrap();
+    exchange();
+    wait_until("it notices", || generator.logged("cannot stat inner/data: Not a directory") == 1);
+    exchange();
+    let lines = folder.lines("inner/data");
+    wait_until("it goes on", || folder.lines("inner/data") >= lines + 5);
+    generator.stop(Signal::TERM).succeeded();
+    assert_eq!((generator.logged(REPLACED), generator.logged("appending again")), (0, 1));
+    assert!(folder.right_lines("inner/data") >= 5);
 }
 
 /// The old file can still be read under its new name, by whoever rotated it, so nothing torn may stay there.
