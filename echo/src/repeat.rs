@@ -103,3 +103,53 @@ impl Repeats {
 fn second(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::identity::Identity;
+
+    #[test]
+    fn an_answer_holds_for_its_snapshot_and_its_second_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data");
+        fs::write(&file, "1\n").unwrap();
+        let take = || Arc::new(Snapshot::take(&file, &Identity::Own).unwrap());
+        let (snapshot, other) = (take(), take());
+        let holds = |made: Duration, of: &Arc<Snapshot>| {
+            // More than once, since a second may end in between.
+            (0..3).any(|_| Repeatable::new(&snapshot, SystemTime::now() - made).holds_for(of))
+        };
+        assert!(holds(Duration::ZERO, &snapshot));
+        assert!(!holds(Duration::ZERO, &other));
+        assert!(!holds(Duration::from_secs(2), &snapshot));
+    }
+
+    #[test]
+    fn answers_of_another_second_make_room() {
+        let snapshot = Weak::new();
+        let answer = |request: usize, second| Answer {
+            request: request.to_string().into(),
+            of: Repeatable { snapshot: snapshot.clone(), second },
+            bytes: Bytes::new(),
+            content: Count::default(),
+            closes: false,
+            method: Method::GET,
+            status: StatusCode::OK,
+        };
+        let repeats = Repeats::default();
+        for request in 0..MOST {
+            assert!(repeats.has_room(&answer(request, 1).of));
+            repeats.keep(answer(request, 1));
+        }
+        assert!(!repeats.has_room(&answer(MOST, 1).of));
+        repeats.keep(answer(MOST, 1));
+        assert!(repeats.find(b"0").is_some() && repeats.find(MOST.to_string().as_bytes()).is_none());
+        assert!(repeats.has_room(&answer(MOST, 2).of));
+        repeats.keep(answer(MOST, 2));
+        assert!(repeats.find(b"0").is_none() && repeats.find(MOST.to_string().as_bytes()).is_some());
+    }
+}
