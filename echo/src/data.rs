@@ -17,7 +17,6 @@ use crate::live::Live;
 use crate::metrics::{Count, Served};
 use crate::page;
 use crate::query::Query;
-use crate::repeat::Repeatable;
 use crate::representation::Representation;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -60,10 +59,10 @@ impl Data {
         Ok(Self { source, live, served, path, label, representation: Mutex::default() })
     }
 
-    async fn snapshot(&self, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
+    fn snapshot(&self, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
         let mut attempt = 1;
         loop {
-            let snapshot = self.source.shared_snapshot().await?;
+            let snapshot = self.source.snapshot()?;
             match self.representation(&snapshot).answer(&snapshot, method, headers, &self.served) {
                 // Truncated between snapshot and answer; the next snapshot tells by how much.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && attempt < ATTEMPTS => attempt += 1,
@@ -106,9 +105,13 @@ impl Data {
         self.served.count(piece);
     }
 
-    /// Whether an answer would be the same now.
-    pub async fn is_current(&self, answer: &Repeatable) -> bool {
-        self.source.shared_snapshot().await.is_ok_and(|now| answer.holds_for(&now))
+    /// The file as it is now, by one look at it for all who ask at the same time.
+    ///
+    /// # Errors
+    ///
+    /// When there is no file, or none that can be read.
+    pub async fn shared_snapshot(&self) -> io::Result<Arc<Snapshot>> {
+        self.source.shared_snapshot().await
     }
 
     /// Answers a request for the file.
@@ -121,7 +124,7 @@ impl Data {
             Err(reason) => return sentence(StatusCode::BAD_REQUEST, reason),
         };
         let answer = match query {
-            None => self.snapshot(method, headers).await,
+            None => self.snapshot(method, headers),
             Some(query) => match self.source.snapshot() {
                 Ok(snapshot) => self.live.respond(snapshot, method, query, headers).await,
                 Err(error) => Err(error),

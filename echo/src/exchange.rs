@@ -48,16 +48,16 @@ pub async fn converse(stream: TcpStream, app: Arc<App>, connection: &Arc<Connect
             received = match poll_fn(|cx| poll_received(&mut io, &app, cx)).await? {
                 Received::Nothing => return Ok(()),
                 Received::Request(bytes) => bytes,
-                Received::Known(answer) => {
+                Received::Known(request) => {
                     let _answering = connection.answer();
-                    if app.is_repeated(&answer).await {
+                    if let Some(answer) = app.again(&request).await {
                         io.send(answer.bytes).await?;
                         if answer.closes || connection.is_last() {
                             return Ok(());
                         }
                         continue;
                     }
-                    answer.request
+                    request
                 }
             };
         }
@@ -74,8 +74,8 @@ pub async fn converse(stream: TcpStream, app: Arc<App>, connection: &Arc<Connect
 enum Received {
     /// The end.
     Nothing,
-    /// A request that has had this answer.
-    Known(Answer),
+    /// A request that was answered before.
+    Known(Bytes),
     /// Anything else.
     Request(Bytes),
 }
@@ -88,7 +88,7 @@ fn poll_received(io: &mut Watched, app: &App, cx: &mut task::Context<'_>) -> Pol
     let bytes = buffer.filled();
     Poll::Ready(Ok(match app.known(bytes) {
         _ if bytes.is_empty() => Received::Nothing,
-        Some(answer) => Received::Known(answer),
+        Some(request) => Received::Known(request),
         None => Received::Request(Bytes::copy_from_slice(bytes)),
     }))
 }

@@ -13,6 +13,7 @@ use axum::http::uri::Authority;
 use axum::http::{Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::ServiceExt;
@@ -97,23 +98,22 @@ impl App {
         self.demand.as_ref().is_none_or(|demand| is_probe || demand.is_met_by(request.headers()))
     }
 
-    /// What the bytes of a request were answered with before, if anything. Whether it still holds has to be asked next.
-    pub fn known(&self, request: &[u8]) -> Option<Answer> {
+    /// The bytes of a request, if they were answered before. Whether that answer still holds has to be asked next.
+    pub fn known(&self, request: &[u8]) -> Option<Bytes> {
         match *self.stage.borrow() {
-            Stage::Serving if !enabled!(Level::DEBUG) => self.repeats.find(request),
+            Stage::Serving if !enabled!(Level::DEBUG) => self.repeats.known(request),
             _ => None,
         }
     }
 
-    /// Whether the request that `answer` was given to would get the same answer now; if so, it is counted.
-    pub async fn is_repeated(&self, answer: &Answer) -> bool {
+    /// The answer that a known request gets again, if that is the same now; it counts as given.
+    pub async fn again(&self, request: &[u8]) -> Option<Answer> {
         let began = Instant::now();
-        let holds = self.data.is_current(&answer.of).await;
-        if holds {
-            self.data.count(answer.content);
-            self.requests.count(self.data.label(), &answer.method, answer.status, began.elapsed());
-        }
-        holds
+        let snapshot = self.data.shared_snapshot().await.ok()?;
+        let answer = self.repeats.find(request, &snapshot)?;
+        self.data.count(answer.content);
+        self.requests.count(self.data.label(), &answer.method, answer.status, began.elapsed());
+        Some(answer)
     }
 
     /// Whether an answer that was made from `of` would be kept.
@@ -165,7 +165,6 @@ mod tests {
     use std::path::PathBuf;
     use std::task::Poll;
 
-    use bytes::Bytes;
     use futures_util::stream;
     use tokio::task::{spawn_blocking, yield_now};
 

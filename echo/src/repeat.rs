@@ -73,9 +73,14 @@ pub struct Repeats {
 }
 
 impl Repeats {
-    /// The answer that `request` was given last. It may hold no longer.
-    pub fn find(&self, request: &[u8]) -> Option<Answer> {
-        self.answers().get(request).cloned()
+    /// The request that is kept along with its answer, if `request` is one. The answer may hold no longer.
+    pub fn known(&self, request: &[u8]) -> Option<Bytes> {
+        self.answers().get_key_value(request).map(|(request, _)| request.clone())
+    }
+
+    /// The answer that `request` would get now from `snapshot`.
+    pub fn find(&self, request: &[u8], snapshot: &Arc<Snapshot>) -> Option<Answer> {
+        self.answers().get(request).filter(|answer| answer.of.holds_for(snapshot)).cloned()
     }
 
     /// Whether an answer that was made from `of` would be kept.
@@ -147,9 +152,9 @@ mod tests {
         }
         assert!(!repeats.has_room(&answer(MOST, 1).of));
         repeats.keep(answer(MOST, 1));
-        assert!(repeats.find(b"0").is_some() && repeats.find(MOST.to_string().as_bytes()).is_none());
+        assert!(repeats.known(b"0").is_some() && repeats.known(MOST.to_string().as_bytes()).is_none());
         assert!(repeats.has_room(&answer(MOST, 2).of));
         repeats.keep(answer(MOST, 2));
-        assert!(repeats.find(b"0").is_none() && repeats.find(MOST.to_string().as_bytes()).is_some());
+        assert!(repeats.known(b"0").is_none() && repeats.known(MOST.to_string().as_bytes()).is_some());
     }
 }
