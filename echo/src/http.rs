@@ -121,9 +121,9 @@ impl App {
         *self.stage.borrow() == Stage::Serving && self.repeats.has_room(of)
     }
 
-    /// Keeps an answer for the next who asks the same.
+    /// Keeps an answer for the next who asks the same, if there is room.
     pub fn keep(&self, answer: Answer) {
-        if self.would_keep(&answer.of) {
+        if *self.stage.borrow() == Stage::Serving {
             self.repeats.keep(answer);
         }
     }
