@@ -86,13 +86,13 @@ impl Repeats {
     /// Whether an answer that was made from `of` would be kept.
     pub fn has_room(&self, of: &Repeatable) -> bool {
         let answers = self.answers();
-        answers.len() < MOST || answers.values().next().is_some_and(|kept| !kept.of.is_like(of))
+        answers.len() < MOST || are_of_another(&answers, of)
     }
 
     /// Keeps an answer, if there is room.
     pub fn keep(&self, answer: Answer) {
         let mut answers = self.answers();
-        if answers.values().next().is_some_and(|kept| !kept.of.is_like(&answer.of)) {
+        if are_of_another(&answers, &answer.of) {
             answers.clear();
         }
         if answers.len() < MOST {
@@ -103,6 +103,11 @@ impl Repeats {
     fn answers(&self) -> MutexGuard<'_, HashMap<Bytes, Answer>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the answers were made from something else than `of`. All of them are made from the same.
+fn are_of_another(answers: &HashMap<Bytes, Answer>, of: &Repeatable) -> bool {
+    answers.values().next().is_some_and(|kept| !kept.of.is_like(of))
 }
 
 fn second(time: SystemTime) -> u64 {

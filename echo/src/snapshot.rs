@@ -162,7 +162,11 @@ impl Snapshot {
 
     /// Whether the bytes from `start` on were read when the snapshot was taken.
     pub fn holds(&self, start: u64) -> bool {
-        start >= self.length - self.end.len() as u64
+        start >= self.end_begins()
+    }
+
+    fn end_begins(&self) -> u64 {
+        self.length - self.end.len() as u64
     }
 
     /// When the file was last written.
@@ -191,7 +195,7 @@ impl Snapshot {
     ///
     /// `UnexpectedEof` when they are not there any more; any error of reading the file.
     pub fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
-        let end_begins = self.length - self.end.len() as u64;
+        let end_begins = self.end_begins();
         match range.start.checked_sub(end_begins) {
             Some(start) => Ok(self.end.slice(start as usize..(range.end - end_begins) as usize)),
             None => read(&self.file, range).map(Bytes::from),
