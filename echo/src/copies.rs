@@ -29,6 +29,8 @@ struct Next {
     /// The length at which it takes the current one's place: what the upstream had when it was begun; not known before
     /// its first answer.
     goal: Option<u64>,
+    /// Whether it was to take that place already. If that failed, it may be half done, and comes before all else.
+    is_complete: bool,
 }
 
 impl Copies {
@@ -57,7 +59,7 @@ impl Copies {
     pub fn open_anew(&mut self) -> anyhow::Result<()> {
         self.current.disown();
         self.current = LocalCopy::open(self.path.clone(), Arc::clone(&self.announced))?;
-        self.next = None;
+        self.give_up_next();
         let length = self.current.length();
         self.progress.begin(length, length > 0 && self.progress.lag().has_arrived);
         Ok(())
@@ -68,13 +70,14 @@ impl Copies {
         self.next.as_mut().map_or(&mut self.current, |next| &mut next.copy)
     }
 
-    /// Makes sure that nobody else has changed what is served.
+    /// Makes sure that nobody else has changed what is served, and that nothing is left half done.
     ///
     /// # Errors
     ///
-    /// When somebody has.
-    pub fn check(&self) -> anyhow::Result<()> {
-        self.current.check()
+    /// When somebody has, and when names can't be changed.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        self.current.check()?;
+        self.put_in_place()
     }
 
     /// Takes note that the upstream has `length` bytes.
@@ -124,8 +127,16 @@ impl Copies {
     /// When what was made aside before can't be removed.
     pub fn start_anew(&mut self, why: &str) -> anyhow::Result<()> {
         info!("the upstream's file is not ours any more ({why}): beginning anew");
-        self.next = Some(Next { copy: self.current.aside()?, goal: None });
+        self.give_up_next();
+        self.next = Some(Next { copy: self.current.aside()?, goal: None, is_complete: false });
         Ok(())
+    }
+
+    /// Only so many files are remembered: one that nobody has seen must not push out the one that is served.
+    fn give_up_next(&mut self) {
+        if let Some(next) = self.next.take() {
+            next.copy.disown();
+        }
     }
 
     /// Takes note of the end of an answer, which `is_up_to_date` if it has brought all that the upstream has: what has
@@ -135,20 +146,26 @@ impl Copies {
     ///
     /// When names can't be changed.
     pub fn settle(&mut self, is_up_to_date: bool) -> anyhow::Result<()> {
-        if let Some(next) = &mut self.next
-            && (is_up_to_date || next.goal.is_some_and(|goal| next.copy.length() >= goal))
-        {
-            next.copy.take_place_of(&self.current)?;
-            if let Some(next) = self.next.take() {
-                self.current = next.copy;
-            }
-            self.progress.have(self.current.length());
-            self.growth.hasten();
-            info!(length = self.current.length(), generation = %self.current.generation(), "the new file is in place");
+        if let Some(next) = &mut self.next {
+            next.is_complete = is_up_to_date || next.goal.is_some_and(|goal| next.copy.length() >= goal);
         }
-        if is_up_to_date && self.next.is_none() {
+        self.put_in_place()?;
+        if is_up_to_date {
             self.progress.arrive();
         }
+        Ok(())
+    }
+
+    /// Lets the copy made aside, if it is complete, take the current one's place.
+    fn put_in_place(&mut self) -> anyhow::Result<()> {
+        let Some(next) = self.next.as_mut().filter(|next| next.is_complete) else { return Ok(()) };
+        next.copy.take_place_of(&self.current)?;
+        if let Some(next) = self.next.take() {
+            self.current = next.copy;
+        }
+        self.progress.have(self.current.length());
+        self.growth.hasten();
+        info!(length = self.current.length(), generation = %self.current.generation(), "the new file is in place");
         Ok(())
     }
 }

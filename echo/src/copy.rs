@@ -47,6 +47,9 @@ impl LocalCopy {
         let mut copy = Self::absent(path, announced);
         let path = &copy.path;
         let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+                bail!("{} is a link to a file that is not there", path.display())
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(copy),
             file => file.map_err(|error| access::explain(path, error))?,
         };

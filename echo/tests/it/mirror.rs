@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::client::{Answer, Client, get, head};
 use crate::process::{Program, Server, echo, eventually};
-use crate::upstream::{Fault, Link, Scripted, answer, header, plain};
+use crate::upstream::{Fault, Link, Scripted, answer, chunked, header, plain};
 
 fn url(server: &Server) -> String {
     format!("http://{}/data", server.address)
@@ -211,6 +211,26 @@ fn the_old_file_stays_until_the_new_one_is_complete() {
     link.become_faulty(Fault::None);
     holds(&mirror, &new);
     assert!(!next.exists());
+}
+
+/// Of the new ones none is ever complete, so that the old one is all that there is to serve.
+#[test]
+fn the_old_file_stays_however_often_new_ones_are_begun() {
+    let upstream = Server::serving("old\n");
+    let link = Link::to(upstream.address);
+    let mirror = mirror(&link.url());
+    holds(&mirror, "old\n");
+    link.become_faulty(Fault::CutAfter(200_000));
+    let next = mirror.folder.path().join("data.next");
+    let mut given_up = Vec::new(); // open, so that none has the inode of another
+    for line in 0..6 {
+        upstream.replace(format!("{line}\n").repeat(200_000));
+        let is_begun = || fs::read(&next).is_ok_and(|next| next.starts_with(line.to_string().as_bytes()));
+        eventually("the new file is begun", is_begun);
+        given_up.push(fs::File::open(&next).unwrap());
+        fs::File::open(mirror.file()).unwrap().set_modified(SystemTime::now()).unwrap(); // or an earlier look would do
+        assert_eq!(get(mirror.address, "/data").text(), "old\n", "{line}");
+    }
 }
 
 #[test]
@@ -413,6 +433,23 @@ fn a_server_that_closes_after_every_answer_can_be_followed() {
 }
 
 #[test]
+fn pieces_of_any_size_may_end_where_our_end_does_or_behind_it() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, "1\n22\n").unwrap();
+    let served = file.clone();
+    let upstream = Scripted::start(move |head| chunked(&plain(head, fs::read(&served).ok()), 3));
+    let mirror = mirror(&upstream.url());
+    holds(&mirror, "1\n22\n");
+    let generation = sidecar(mirror.folder.path());
+    for longer in ["1\n22\n333\n", "1\n22\n333\n4444\n"] {
+        fs::write(&file, longer).unwrap();
+        holds(&mirror, longer);
+    }
+    assert_eq!(sidecar(mirror.folder.path()), generation, "it was taken for another file");
+}
+
+#[test]
 fn a_plain_file_that_was_replaced_is_found_out_by_its_bytes() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("data");
@@ -609,6 +646,10 @@ fn what_can_not_be_opened_is_not_taken_for_nothing() {
     symlink("data", folder.path().join("data")).unwrap(); // a link to itself
     let log = refusal(folder.path(), &["--upstream", "http://localhost:1/data"]);
     assert!(log.contains("cannot write to data: Too many levels of symbolic links"), "{log}");
+    fs::remove_file(folder.path().join("data")).unwrap();
+    symlink("elsewhere", folder.path().join("data")).unwrap();
+    let log = refusal(folder.path(), &["--upstream", "http://localhost:1/data"]);
+    assert!(log.contains("data is a link to a file that is not there"), "{log}");
 }
 
 #[test]

@@ -78,6 +78,23 @@ pub fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+/// The same answer, with its body in chunks of so many bytes.
+pub fn chunked(answer: &[u8], size: usize) -> Vec<u8> {
+    let body = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let (head, body) = answer.split_at(body);
+    if body.is_empty() {
+        return answer.to_vec();
+    }
+    let head = String::from_utf8(head.to_vec()).unwrap();
+    let length = format!("Content-Length: {}", body.len());
+    let mut chunked = head.replace(&length, "Transfer-Encoding: chunked").into_bytes();
+    for piece in body.chunks(size) {
+        chunked.extend(format!("{:x}\r\n", piece.len()).bytes().chain(piece.iter().copied()).chain(*b"\r\n"));
+    }
+    chunked.extend(b"0\r\n\r\n");
+    chunked
+}
+
 /// The answer of a server that knows ranges and tags, and has `content`, if it has any.
 pub fn plain(head: &str, content: Option<Vec<u8>>) -> Vec<u8> {
     let Some(content) = content else { return answer("404 Not Found", "", b"") };
