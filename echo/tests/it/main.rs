@@ -15,6 +15,7 @@ mod log;
 mod metrics;
 mod mirror;
 mod mirror_model;
+mod mirror_pace;
 mod model;
 mod options;
 mod page;

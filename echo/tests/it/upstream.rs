@@ -6,27 +6,28 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 
 /// A server whose answers are made by a function from the head of each request. After an empty one, and one of HTTP/1.0,
 /// the connection is closed.
 pub struct Scripted {
     pub address: SocketAddr,
-    heads: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
 impl Scripted {
     pub fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let (seen, answer) = (Arc::clone(&heads), Arc::new(answer));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (shared, answer) = (Arc::clone(&seen), Arc::new(answer));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
+                let (seen, answer) = (Arc::clone(&shared), Arc::clone(&answer));
                 thread::spawn(move || converse(stream, &seen, &*answer));
             }
         });
-        Self { address, heads }
+        Self { address, seen }
     }
 
     /// A server like nginx: it knows ranges and tags, and nothing of offsets. `file` is looked at for every request.
@@ -40,19 +41,24 @@ impl Scripted {
 
     /// The heads of the requests so far.
     pub fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
+        self.seen.lock().unwrap().iter().map(|(_, head)| head.clone()).collect()
+    }
+
+    /// When they came.
+    pub fn times(&self) -> Vec<Instant> {
+        self.seen.lock().unwrap().iter().map(|(time, _)| *time).collect()
     }
 }
 
 /// Answers one request after another. An error is the end of the connection, whoever made it.
-fn converse(mut stream: TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Vec<u8>) {
+fn converse(mut stream: TcpStream, seen: &Mutex<Vec<(Instant, String)>>, answer: &dyn Fn(&str) -> Vec<u8>) {
     let mut received = Vec::new();
     let mut buffer = [0; 4096];
     loop {
         while let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8(received.drain(..end + 4).collect()).unwrap();
             let answer = answer(&head);
-            seen.lock().unwrap().push(head);
+            seen.lock().unwrap().push((Instant::now(), head));
             let is_last = answer.is_empty() || answer.starts_with(b"HTTP/1.0");
             if stream.write_all(&answer).is_err() || is_last {
                 return;
