@@ -238,3 +238,73 @@ fn last_lines(file: &File, size: u64) -> io::Result<(u64, Bytes)> {
     }
     Ok((0, Bytes::new()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Instant;
+
+    use super::*;
+
+    fn append(path: &Path, text: &str) {
+        io::Write::write_all(&mut OpenOptions::new().append(true).open(path).unwrap(), text.as_bytes()).unwrap();
+    }
+
+    fn truncate(path: &Path, length: u64) {
+        OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_settled_a_moment_after_its_last_change_of_any_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        fs::write(&path, "1\n").unwrap();
+        let set_modified = |time| OpenOptions::new().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        let is_settled = || Stamp::of_path(&path).unwrap().is_settled();
+        set_modified(SystemTime::now() + Duration::from_mins(1));
+        assert!(!is_settled(), "it has no age yet");
+        let changed = Instant::now();
+        set_modified(UNIX_EPOCH);
+        while !is_settled() {
+            assert!(changed.elapsed() < Duration::from_mins(1));
+            thread::yield_now();
+        }
+        assert!(changed.elapsed() > SETTLED / 2, "a change of its metadata is one, too");
+    }
+
+    #[test]
+    fn a_file_that_shrank_after_the_look_at_it_is_looked_at_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        fs::write(&path, "1\n").unwrap();
+        let snapshot = Snapshot::take(&path, &Identity::Own).unwrap();
+        append(&path, "22\n");
+        let found = Stamp::of_path(&path).unwrap();
+        truncate(&path, 3);
+        assert_eq!(snapshot.again(found).unwrap().unwrap().length, 2);
+    }
+
+    /// One attempt in a hundred meets with a truncation, which must not be seen by anybody.
+    #[test]
+    fn a_file_that_shrinks_all_the_time_can_be_read_all_the_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        fs::write(&path, "1\n").unwrap();
+        let snapshot = Snapshot::take(&path, &Identity::Own).unwrap();
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    append(&path, &"2\n".repeat(5000));
+                    thread::sleep(Duration::from_micros(100));
+                    truncate(&path, 2);
+                }
+            });
+            let seen: Vec<_> = (0..20_000).map(|_| snapshot.refresh().map(|snapshot| snapshot.length)).collect();
+            is_over.store(true, Ordering::Relaxed);
+            assert!(seen.iter().all(Result::is_ok), "{:?}", seen.iter().find(|seen| seen.is_err()));
+        });
+    }
+}

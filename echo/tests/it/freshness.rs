@@ -127,6 +127,19 @@ fn whatever_is_done_to_a_file_long_left_alone_is_seen_at_once() {
     }
 }
 
+/// What is read of the end of the file is the same before and after.
+#[test]
+fn of_lines_that_are_all_alike_each_new_one_is_seen_at_once() {
+    let mut length = 40_000;
+    let server = Server::serving("1\n".repeat(length / 2));
+    let mut client = Client::connect(server.address);
+    for _ in 0..TIMES {
+        assert_eq!(client.get("/data").body.len(), length);
+        server.append("1\n");
+        length += 2;
+    }
+}
+
 /// Requests that come at the same time share one look at the file; it must come after all of them.
 #[test]
 fn every_append_is_seen_at_once_by_each_of_many_clients() {
