@@ -1,7 +1,8 @@
 //! A mirror: its file is a prefix of the upstream's, whatever happens between the two.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -399,7 +400,7 @@ fn any_server_that_knows_ranges_can_be_followed() {
     holds(&ours, "1\n22\n");
     eventually("the mirror is ready", || readyz(&ours).0 == 200);
     // The torn line is finished by its writer, or cut off.
-    fs::write(&file, "1\n22\n4\n").unwrap();
+    fs::OpenOptions::new().write(true).open(&file).unwrap().write_all_at(b"4\n", 5).unwrap();
     holds(&ours, "1\n22\n4\n");
     eventually("nothing new is not sent", || {
         upstream.heads().iter().any(|head| header(head, "if-none-match").is_some())
@@ -442,11 +443,17 @@ fn pieces_of_any_size_may_end_where_our_end_does_or_behind_it() {
     let mirror = mirror(&upstream.url());
     holds(&mirror, "1\n22\n");
     let generation = sidecar(mirror.folder.path());
-    for longer in ["1\n22\n333\n", "1\n22\n333\n4444\n"] {
-        fs::write(&file, longer).unwrap();
-        holds(&mirror, longer);
+    let lines = "1\n22\n333\n4444\n".repeat(1000);
+    let mut grown = fs::OpenOptions::new().append(true).open(&file).unwrap();
+    let mut length = 5;
+    for longer in [9, 14, 7000, 7005] {
+        grown.write_all(&lines.as_bytes()[length..longer]).unwrap();
+        holds(&mirror, &lines[..longer]);
+        length = longer;
     }
     assert_eq!(sidecar(mirror.folder.path()), generation, "it was taken for another file");
+    let metrics = get(mirror.address, "/metrics");
+    assert!(metrics.text().contains("echo_upstream_failures_total 0"), "{}", mirror.program.log());
 }
 
 #[test]
