@@ -299,14 +299,33 @@ fn a_line_of_any_length_is_copied() {
 }
 
 #[test]
-fn a_line_that_is_too_long_is_not_waited_for_in_memory() {
-    let upstream = Scripted::start(|_| {
-        let next = format!("Stream-Next-Offset: 00000000000000aa_{:020}\r\nContent-Length: {0}\r\n", 3 << 20);
-        let head = format!("HTTP/1.1 200 OK\r\n{next}\r\n");
-        (head + &"x".repeat(2 << 20)).into_bytes() // of three; no more comes
+fn a_first_line_of_any_length_names_the_same_generation_however_it_comes() {
+    let content = format!("{}\n22\n", "1".repeat(10_000)).into_bytes();
+    let sidecars = [100, 3000, 20_000].map(|size| {
+        let served = content.clone();
+        let upstream = Scripted::start(move |head| chunked(&plain(head, Some(served.clone())), size));
+        let mirror = mirror(&upstream.url());
+        holds(&mirror, str::from_utf8(&content).unwrap());
+        sidecar(mirror.folder.path())
     });
-    let mirror = mirror(&upstream.url());
-    eventually("more than a megabyte is written", || content(&mirror).len() > 1 << 20);
+    assert!(sidecars.iter().all(|sidecar| *sidecar == sidecars[0]), "{sidecars:?}");
+}
+
+#[test]
+fn a_line_that_is_too_long_is_not_waited_for_in_memory() {
+    let length = 3 << 20;
+    let heads = [
+        format!("200 OK\r\nStream-Next-Offset: 00000000000000aa_{length:020}"),
+        format!("206 Partial Content\r\nContent-Range: bytes 0-{}/{length}", length - 1),
+    ];
+    for head in heads {
+        let upstream = Scripted::start(move |_| {
+            let head = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n");
+            (head + &"x".repeat(2 << 20)).into_bytes() // of three; no more comes
+        });
+        let mirror = mirror(&upstream.url());
+        eventually("more than a megabyte is written", || content(&mirror).len() > 1 << 20);
+    }
 }
 
 #[test]
