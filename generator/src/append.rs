@@ -82,15 +82,20 @@ impl Appender {
         self.append(lines.min(BATCH as u64 / LONGEST_LINE))
     }
 
-    /// Ends this run. A line that was left torn is finished or, where there is still no room, cut off.
-    pub fn close(mut self) {
+    /// Ends this run. A line that was left torn is finished or, where there is still no room, cut off. Returns how many
+    /// complete lines were written.
+    pub fn close(mut self) -> u64 {
         self.let_go(true);
+        self.written
     }
 
     fn append(&mut self, lines: u64) -> anyhow::Result<()> {
+        let before = self.written;
         self.attach()?;
-        if self.rest.is_empty() {
-            self.fill(lines)?;
+        // A file that was given up may have got its last lines meanwhile.
+        let left = lines.saturating_sub(self.written - before);
+        if left > 0 && self.rest.is_empty() {
+            self.fill(left)?;
         }
         self.write_rest().with_context(|| format!("cannot append to {}", self.path.display()))
     }
@@ -161,7 +166,15 @@ impl Appender {
     /// When the file can't be opened, locked, read or repaired.
     pub fn attach(&mut self) -> anyhow::Result<()> {
         let Some(file) = &self.file else { return self.open() };
-        let held = file.metadata().with_context(|| format!("cannot stat {}", self.path.display()))?;
+        let held = match file.metadata() {
+            Ok(held) => held,
+            Err(error) => {
+                // As after another client of a network file system has removed it. It will not come back to life.
+                warn!(file = %self.path.display(), "the open file is lost: {error}");
+                self.file = None;
+                return self.open();
+            }
+        };
         if !names(&self.path, &held)? {
             info!(file = %self.path.display(), "the file was deleted or replaced; going on with a new one");
             self.let_go(held.nlink() > 0);
@@ -180,7 +193,7 @@ impl Appender {
 
     /// Gives the current file up. One that can still be read under another name must not keep a torn line.
     fn let_go(&mut self, reachable: bool) {
-        if reachable && let Err(error) = self.take_back().and_then(|_| self.write_rest()) {
+        if reachable && let Err(error) = self.finish() {
             warn!("the last line could not be finished and is cut off: {error}");
             let taken_back = self.take_back();
             if let Some(file) = &self.file
@@ -192,8 +205,18 @@ impl Appender {
         self.file = None;
     }
 
+    /// Writes what is left to write where it belongs: behind what this process has written, if that is still there.
+    fn finish(&mut self) -> io::Result<()> {
+        self.take_back()?;
+        match &self.file {
+            Some(file) if file.metadata()?.len() != self.size => cut_incomplete_line(file).map(drop),
+            _ => self.write_rest(),
+        }
+    }
+
     fn open(&mut self) -> anyhow::Result<()> {
-        let file = open_locked(&self.path, self.durable)?;
+        let file = open_locked(&self.path, false, self.durable)?;
+        undo_rotation(&self.path)?;
         self.go_on_with(file)
     }
 
@@ -205,6 +228,10 @@ impl Appender {
         let (size, cut) = repaired.with_context(|| format!("cannot repair {}", self.path.display()))?;
         if cut > 0 {
             warn!(file = %self.path.display(), bytes = cut, "cut off an incomplete last line");
+        }
+        if self.durable {
+            write_again(&self.path, &file, size)
+                .with_context(|| format!("cannot write {} again", self.path.display()))?;
         }
         if self.numbers.seeded() {
             let counted = count_lines(&file, size);
@@ -219,30 +246,53 @@ impl Appender {
     ///
     /// The new file is made, and locked, under a name of its own first, and the old one gets its second name before it
     /// loses its first: whoever looks finds a file under the name at every instant, and no other generator can slip in.
+    /// What has the name `<name>.1` keeps it until the old file takes it.
     fn rotate(&mut self) -> anyhow::Result<()> {
-        let rotated = with_suffix(&self.path, ".1");
-        let fresh = with_suffix(&self.path, ".new");
-        let file = open_locked(&fresh, self.durable)?;
-        file.set_len(0)?; // left by a rotation that was interrupted
-        match fs::remove_file(&rotated) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-        if fs::hard_link(&self.path, &rotated).is_err() {
-            fs::rename(&self.path, &rotated)?; // a file system without links: for an instant no file has the name
-        }
-        fs::rename(&fresh, &self.path)?;
-        sync_folder(&self.path, self.durable)?;
-        info!(file = %self.path.display(), rotated = %rotated.display(), bytes = self.size, "rotated");
-        self.file = Some(file);
+        // Where the path is a link, the files stay in the folder that it leads to.
+        let path = fs::canonicalize(&self.path)?;
+        let (rotated, fresh) = (rotated(&path), fresh(&path));
+        remove(&fresh)?; // left by a rotation that failed
+        let file = open_locked(&fresh, true, self.durable)?;
+        link(&path, &rotated).with_context(|| format!("cannot replace {}", rotated.display()))?;
+        fs::rename(&fresh, &path)?;
+        info!(file = %path.display(), rotated = %rotated.display(), bytes = self.size, "rotated");
+        self.file = None; // where the folder can't be synced, opening the file tries that again
         self.size = 0;
         self.lines = 0;
+        sync_folder(&path, self.durable)?;
+        self.file = Some(file);
         Ok(())
     }
 }
 
-/// Opens (and creates) `path` for appending and takes the lock that makes this process its one writer.
-fn open_locked(path: &Path, durable: bool) -> anyhow::Result<File> {
+/// Gives the file at `path` the name `rotated`, too. What had that name has it until then.
+fn link(path: &Path, rotated: &Path) -> anyhow::Result<()> {
+    let linked = with_suffix(rotated, ".new");
+    remove(&linked)?;
+    if fs::hard_link(path, &linked).is_err() {
+        return Ok(fs::rename(path, rotated)?); // a file system without links: for an instant no file has the name
+    }
+    fs::rename(&linked, rotated)?;
+    remove(&linked) // still there if both are names of the file already
+}
+
+/// Takes back a rotation that was interrupted when the file had both names: it would grow under both.
+fn undo_rotation(path: &Path) -> anyhow::Result<()> {
+    let Ok(path) = fs::canonicalize(path) else { return Ok(()) };
+    let (rotated, fresh) = (rotated(&path), fresh(&path));
+    if fresh.exists()
+        && let Ok(there) = fs::symlink_metadata(&rotated)
+        && names(&path, &there)?
+    {
+        remove(&rotated)?;
+        remove(&fresh)?;
+    }
+    Ok(())
+}
+
+/// Opens (and creates) `path` for appending and takes the lock that makes this process its one writer. One that
+/// `is_new` must not be there before, not even as a link.
+fn open_locked(path: &Path, is_new: bool, durable: bool) -> anyhow::Result<File> {
     loop {
         // O_DSYNC makes `write` return only when the data is durable; O_NONBLOCK keeps a FIFO from hanging the open.
         let flags = if durable { OFlags::DSYNC | OFlags::NONBLOCK } else { OFlags::NONBLOCK };
@@ -250,6 +300,7 @@ fn open_locked(path: &Path, durable: bool) -> anyhow::Result<File> {
             .read(true)
             .append(true)
             .create(true)
+            .create_new(is_new)
             .custom_flags(flags.bits().cast_signed())
             .open(path)
             .map_err(|error| crate::access::explain(path, error))?;
@@ -268,6 +319,17 @@ fn open_locked(path: &Path, durable: bool) -> anyhow::Result<File> {
             return Ok(file);
         }
     }
+}
+
+/// Writes the end of the `size` bytes that an earlier run left once more, as much as one `write` may have held, and lets all of it reach the disk. Where that run
+/// was killed while the disk failed, the kernel believes that they have.
+fn write_again(path: &Path, file: &File, size: u64) -> io::Result<()> {
+    let start = size.saturating_sub(BATCH as u64);
+    let mut tail = vec![0; (size - start) as usize];
+    file.read_exact_at(&mut tail, start)?;
+    // `file` writes at its end alone.
+    OpenOptions::new().write(true).open(path)?.write_all_at(&tail, start)?;
+    file.sync_all()
 }
 
 /// Whether `path` names the very file that `held` describes.
@@ -330,6 +392,25 @@ fn count_lines(file: &File, size: u64) -> io::Result<u64> {
 
 fn count_newlines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+/// The name of what was rotated away.
+fn rotated(path: &Path) -> PathBuf {
+    with_suffix(path, ".1")
+}
+
+/// The name of the file that will take the place of `path`.
+fn fresh(path: &Path) -> PathBuf {
+    with_suffix(path, ".new")
+}
+
+fn remove(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

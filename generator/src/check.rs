@@ -33,6 +33,7 @@ fn age_of(modified: SystemTime) -> Duration {
 
 /// Whether an unprivileged process finds no free block, or no free inode, on the file system of `folder`.
 fn is_full(folder: &Path) -> bool {
-    // Some file systems, btrfs for one, have no fixed number of inodes and say that they have none at all.
-    rustix::fs::statvfs(folder).is_ok_and(|fs| fs.f_bavail == 0 || (fs.f_files > 0 && fs.f_favail == 0))
+    // Some file systems have no fixed number of blocks (ramfs) or inodes (btrfs), and say that they have none at all.
+    rustix::fs::statvfs(folder)
+        .is_ok_and(|fs| (fs.f_blocks > 0 && fs.f_bavail == 0) || (fs.f_files > 0 && fs.f_favail == 0))
 }

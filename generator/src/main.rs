@@ -158,6 +158,7 @@ fn say(mut to: impl Write, line: &str) {
 }
 
 async fn generate(run: Run, mut stop: Stop) -> anyhow::Result<()> {
+    signal::survive_file_size_limit().context("cannot catch signals")?;
     let Run { target: Target { file, interval }, count, seed, max_size, sync } = run;
     let numbers = Numbers::new(seed).context("cannot get random numbers")?;
     let mut appender = Appender::new(file.clone(), numbers, sync, max_size);
@@ -173,8 +174,9 @@ async fn generate(run: Run, mut stop: Stop) -> anyhow::Result<()> {
         tokio::select! {
             biased;
             signal = stop.requested() => {
-                info!(lines = appender.written(), "stopping on {signal}");
-                appender.close();
+                // First the file, because the log may be held up by who reads it.
+                let lines = appender.close();
+                info!(lines, "stopping on {signal}");
                 return Ok(());
             }
             () = pace.next(failing.is_some()) => {}

@@ -10,6 +10,16 @@ pub struct Stop {
     interrupt: Signal,
 }
 
+/// Lets a `write` that would exceed the limit of `ulimit -f` fail, as on a full disk, instead of ending the process.
+///
+/// # Errors
+///
+/// When the handler can't be installed.
+pub fn survive_file_size_limit() -> io::Result<()> {
+    // The handler stays when the stream is gone.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
 impl Stop {
     /// # Errors
     ///

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -60,12 +60,13 @@ pub async fn verify(path: &Path, seed: u64, lines: Option<u64>, timeout: Duratio
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
         verifier.settle()?;
-        if Instant::now() >= deadline {
+        let is_waiting = lines.is_some() || verifier.read == 0; // a pipe may take its time for the rest
+        if is_waiting && Instant::now() >= deadline {
             let (path, wanted) = (path.display(), lines.map_or(String::new(), |wanted| format!(" of {wanted}")));
             bail!("{path} has only {}{wanted} lines after {timeout:?}", verifier.lines);
         }
-        if !is_pipe {
-            still_the_same(path, &file, verifier.read)?;
+        if !is_pipe && still_the_same(path, &file, verifier.offset)? < verifier.read {
+            file.seek(SeekFrom::Start(verifier.forget_torn()))?;
         }
         sleep(POLL).await;
     }
@@ -88,16 +89,17 @@ async fn open(path: &Path, wait: bool, deadline: Instant) -> anyhow::Result<File
     }
 }
 
-/// A file that is replaced or cut while it is read can't be verified as one.
-fn still_the_same(path: &Path, file: &File, read: u64) -> anyhow::Result<()> {
+/// A file that is replaced while it is read, or that loses some of its `complete` bytes, can't be verified as one. Returns
+/// its length.
+fn still_the_same(path: &Path, file: &File, complete: u64) -> anyhow::Result<u64> {
     let held = file.metadata().with_context(|| format!("cannot stat {}", path.display()))?;
-    if held.len() < read {
-        bail!("{} was truncated to {} bytes after {read} bytes were read", path.display(), held.len());
+    if held.len() < complete {
+        bail!("{} was truncated to {} bytes after {complete} bytes were right", path.display(), held.len());
     }
     if fs::metadata(path).map(|there| (there.dev(), there.ino())).ok() != Some((held.dev(), held.ino())) {
-        bail!("{} was deleted or replaced after {read} bytes were read", path.display());
+        bail!("{} was deleted or replaced after {complete} bytes were right", path.display());
     }
-    Ok(())
+    Ok(held.len())
 }
 
 /// What is wrong with a file, and where. Lines are counted from 1, offsets from 0.
@@ -173,6 +175,13 @@ impl Verifier {
             }
         }
         Ok(())
+    }
+
+    /// Forgets the beginning of a line, which its writer has cut off; returns the offset at which it will be written anew.
+    fn forget_torn(&mut self) -> u64 {
+        self.torn.clear();
+        self.read = self.offset;
+        self.offset
     }
 
     fn take(&mut self, line: &[u8]) -> anyhow::Result<()> {

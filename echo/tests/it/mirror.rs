@@ -679,6 +679,17 @@ fn what_can_not_be_opened_is_not_taken_for_nothing() {
 }
 
 #[test]
+fn what_can_not_be_written_is_found_out_before_there_is_anything_to_lose() {
+    let folder = TempDir::new().unwrap();
+    // Not even root can make a file there.
+    let log = refusal(folder.path(), &["--file", "/proc/self/data", "--upstream", "http://localhost:1/data"]);
+    assert!(log.contains("cannot write to /proc/self/data"), "{log}");
+    fs::create_dir(folder.path().join("data.next.generation")).unwrap();
+    let log = refusal(folder.path(), &["--upstream", "http://localhost:1/data"]);
+    assert!(log.contains("cannot write to data.next.generation"), "{log}");
+}
+
+#[test]
 fn a_folder_that_can_not_be_written_to_is_explained() {
     if rustix::process::geteuid().is_root() {
         return; // root may write anywhere; the images run as others

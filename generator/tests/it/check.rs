@@ -45,6 +45,9 @@ fn a_missing_file_is_no_sign_of_life() {
     let folder = Folder::new();
     let said = folder.run("check").failed();
     assert!(said.contains("data") && said.contains("No such file"), "{said}");
+    // On a file system that has no blocks to be full.
+    let said = folder.run("check --file /proc/nowhere").failed();
+    assert!(said.contains("/proc/nowhere") && said.contains("No such file"), "{said}");
     let said = folder.run("check --file nowhere/data").failed();
     assert!(said.contains("nowhere/data"), "{said}");
 }

@@ -50,6 +50,43 @@ fn a_line_of_which_nothing_fitted_is_written_when_there_is_room_again() {
     assert_said_once(&generator);
 }
 
+/// An operator who empties the file makes room, and leaves nothing that the torn line could be finished behind.
+#[test]
+fn what_is_left_to_write_is_not_written_where_it_does_not_belong() {
+    for (room, moved) in [(8, false), (5, false), (8, true)] {
+        let folder = Folder::new();
+        let interval = if moved { "5ms" } else { "1h" };
+        let seed = format!("--seed 42 --interval {interval}");
+        folder.run("--seed 42 --interval 0s --count 1").succeeded();
+        let mut generator = folder.start_with_room(room, &seed);
+        wait_until("the disk is full", || generator.logged("cannot append to data") == 1);
+        if moved {
+            fs::rename(folder.path("data"), folder.path("old")).unwrap();
+        }
+        let file = if moved { "old" } else { "data" };
+        folder.write(file, "");
+        generator.limit_files(None);
+        if moved {
+            wait_until("a new file is begun", || folder.size("data") > 20);
+        }
+        generator.signal(Signal::TERM);
+        generator.wait().succeeded();
+        assert_eq!(folder.read(file), "", "{room} {moved}");
+    }
+}
+
+/// The lines that were still to be written go into the file that was given up, and count.
+#[test]
+fn no_more_lines_are_written_than_were_to_be() {
+    let folder = Folder::new();
+    let mut generator = folder.start_with_room(300, "--seed 42 --interval 0s --count 100");
+    wait_until("the disk is full", || generator.logged("cannot append to data") == 1);
+    fs::rename(folder.path("data"), folder.path("old")).unwrap();
+    generator.limit_files(None);
+    generator.wait().succeeded();
+    assert_eq!((folder.right_lines("old"), folder.size("data")), (100, 0));
+}
+
 #[test]
 fn a_torn_batch_is_finished_when_there_is_room_again() {
     let folder = Folder::new();

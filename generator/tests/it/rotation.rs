@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use rustix::process::Signal;
 
 use crate::process::{Folder, wait_until};
 
@@ -47,6 +49,60 @@ fn a_file_with_lines_takes_no_more_of_a_batch_than_fits() {
     folder.run(&format!("--seed 42 --interval 0s --count 120 --max-size {max}")).succeeded();
     assert!((max - 6..=max).contains(&folder.size("data.1")), "{} bytes of {max}", folder.size("data.1"));
     assert!(folder.right_lines("data.1") > 100 && folder.right_lines("data") > 0);
+}
+
+/// What the new file is called until it has its name may be taken, even by a link to what is somebody else's.
+#[test]
+fn a_link_in_the_place_of_the_new_file_is_not_followed() {
+    let folder = Folder::new();
+    folder.write("precious", "precious\n");
+    symlink("precious", folder.path("data.new")).unwrap();
+    folder.run("--seed 42 --interval 0s --count 10 --max-size 20").succeeded();
+    assert_eq!(folder.read("precious"), "precious\n");
+    assert!(folder.right_lines("data") > 0 && folder.right_lines("data.1") > 0);
+}
+
+#[test]
+fn a_file_behind_a_link_is_rotated_where_it_is() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("volume")).unwrap();
+    symlink("volume/data", folder.path("data")).unwrap();
+    folder.run("--seed 42 --interval 0s --count 10 --max-size 20").succeeded();
+    assert!(fs::symlink_metadata(folder.path("data")).unwrap().is_symlink());
+    assert!(folder.right_lines("volume/data") > 0 && folder.right_lines("volume/data.1") > 0);
+}
+
+/// `data.1.new`, where the second name is made, can't be removed: nothing may be lost before it can.
+#[test]
+fn what_was_rotated_away_stays_until_the_next_takes_its_place() {
+    let folder = Folder::new();
+    folder.run("--seed 42 --interval 0s --count 8 --max-size 20").succeeded();
+    let (before, now) = (folder.read("data.1"), folder.read("data"));
+    fs::create_dir(folder.path("data.1.new")).unwrap();
+    let mut generator = folder.start("--seed 42 --interval 5ms --max-size 20");
+    wait_until("it can't rotate", || generator.logged("cannot replace") == 1);
+    assert_eq!(folder.read("data.1"), before);
+    assert!(folder.read("data").starts_with(&now));
+    fs::remove_dir(folder.path("data.1.new")).unwrap();
+    wait_until("it rotates", || generator.logged("rotated") > 0);
+    generator.signal(Signal::TERM);
+    generator.wait().succeeded();
+}
+
+/// A crash between the two steps leaves one file with two names.
+#[test]
+fn a_rotation_that_was_interrupted_is_taken_back() {
+    let folder = Folder::new();
+    folder.run("--seed 42 --interval 0s --count 4").succeeded();
+    fs::hard_link(folder.path("data"), folder.path("data.1")).unwrap();
+    folder.write("data.new", "");
+    folder.run("--seed 42 --interval 0s --count 4").succeeded();
+    assert_eq!(folder.right_lines("data"), 8);
+    assert!(!folder.path("data.1").exists() && !folder.path("data.new").exists());
+    // Without such a trace, it is somebody's own link.
+    fs::hard_link(folder.path("data"), folder.path("data.1")).unwrap();
+    folder.run("--seed 42 --interval 0s --count 1").succeeded();
+    assert_eq!(folder.right_lines("data.1"), 9);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `generator verify`, the proof that nothing was lost.
 
 use std::fs::{self, File};
+use std::io::Write;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
@@ -194,6 +196,37 @@ fn a_file_replaced_or_truncated_while_it_is_followed_is_not_right() {
     fs::remove_file(folder.path("data")).unwrap();
     let said = verify.wait().failed();
     assert!(said.contains("data was deleted or replaced"), "{said}");
+}
+
+/// As a generator does that was killed in the middle of a write, and started again.
+#[test]
+fn an_incomplete_line_may_be_cut_off_and_written_anew() {
+    let folder = Folder::new();
+    let lines = folder.sequence(5).concat();
+    folder.write("data", &lines[..8]);
+    let mut verify = folder.start("verify --seed 42 --lines 5 data");
+    wait_until("it has read the torn line", || position_in_data(&verify, &folder) == Some(8));
+    let mut file = File::options().append(true).open(folder.path("data")).unwrap();
+    file.set_len(5).unwrap();
+    wait_until("it has noticed", || position_in_data(&verify, &folder) == Some(5));
+    file.write_all(&lines.as_bytes()[5..]).unwrap();
+    assert_eq!(verify.wait().succeeded(), "5 lines are right\n");
+}
+
+#[test]
+fn what_comes_through_a_pipe_may_take_its_time() {
+    let folder = Folder::new();
+    let lines = folder.sequence(5).concat();
+    mknodat(CWD, folder.path("fifo"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let mut fifo = File::options().read(true).write(true).open(folder.path("fifo")).unwrap();
+    fifo.write_all(&lines.as_bytes()[..8]).unwrap();
+    let mut verify = folder.start("verify --seed 42 --timeout 0s fifo");
+    wait_until("it has read the beginning", || rustix::io::ioctl_fionread(&fifo).unwrap() == 0);
+    let began = Instant::now();
+    wait_until("it has looked for more", || began.elapsed() > Duration::from_millis(200));
+    fifo.write_all(&lines.as_bytes()[8..]).unwrap();
+    drop(fifo);
+    assert_eq!(verify.wait().succeeded(), "5 lines are right\n");
 }
 
 /// How far the process has read into `data`.
