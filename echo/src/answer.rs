@@ -63,7 +63,9 @@ pub fn understand(head: &response::Parts, asked: Asked) -> anyhow::Result<Answer
     let (generation, end) = offset::parse_token(text(headers, &NEXT_OFFSET))
         .ok_or_else(|| anyhow::anyhow!("its {NEXT_OFFSET} is malformed: {:?}", text(headers, &NEXT_OFFSET)))?;
     let sent = if head.status == StatusCode::NO_CONTENT { Some(0) } else { number(headers, &CONTENT_LENGTH)? };
+    ensure!(head.status != StatusCode::PARTIAL_CONTENT, "it answered an offset with a range");
     ensure!(end >= offset, "it went back from {offset} to {end}");
+    ensure!(generation != Generation::NONE || end == 0, "it has lines, and no generation");
     ensure!(sent.is_none_or(|sent| sent == end - offset), "its length and its {NEXT_OFFSET} don't agree");
     Ok(Answer::Lines { generation, end, is_up_to_date: headers.contains_key(UP_TO_DATE) })
 }

@@ -31,6 +31,8 @@ struct Next {
     goal: Option<u64>,
     /// Whether it was to take that place already. If that failed, it may be half done, and comes before all else.
     is_complete: bool,
+    /// Whether it has reached the disk.
+    is_durable: bool,
 }
 
 impl Copies {
@@ -51,12 +53,17 @@ impl Copies {
         Ok(Self { path, announced, growth, progress, current, next: None })
     }
 
-    /// Opens what somebody else has left at the path. It is not served before it is proven to be the upstream's.
+    /// Opens what somebody else has left at the path, if it is another file. It is not served before it is proven to be the
+    /// upstream's.
     ///
     /// # Errors
     ///
     /// The same as those of [`Copies::open`].
     pub fn open_anew(&mut self) -> anyhow::Result<()> {
+        if self.current.check().is_ok() {
+            self.give_up_next(); // that was what somebody has changed
+            return Ok(());
+        }
         self.current.disown();
         self.current = LocalCopy::open(self.path.clone(), Arc::clone(&self.announced))?;
         self.give_up_next();
@@ -95,9 +102,11 @@ impl Copies {
     /// When they can't be written.
     pub fn append(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.progress.receive(bytes.len());
-        self.latest().append(bytes)?;
+        let copy = self.latest();
+        copy.append(bytes)?;
+        let length = copy.length();
+        self.progress.have(length);
         if self.next.is_none() {
-            self.progress.have(self.current.length());
             self.growth.hasten();
         }
         Ok(())
@@ -128,7 +137,8 @@ impl Copies {
     pub fn start_anew(&mut self, why: &str) -> anyhow::Result<()> {
         info!("the upstream's file is not ours any more ({why}): beginning anew");
         self.give_up_next();
-        self.next = Some(Next { copy: self.current.aside()?, goal: None, is_complete: false });
+        self.progress.have(0);
+        self.next = Some(Next { copy: self.current.aside()?, goal: None, is_complete: false, is_durable: false });
         Ok(())
     }
 
@@ -136,6 +146,7 @@ impl Copies {
     fn give_up_next(&mut self) {
         if let Some(next) = self.next.take() {
             next.copy.disown();
+            self.progress.have(self.current.length());
         }
     }
 
@@ -159,6 +170,13 @@ impl Copies {
     /// Lets the copy made aside, if it is complete, take the current one's place.
     fn put_in_place(&mut self) -> anyhow::Result<()> {
         let Some(next) = self.next.as_mut().filter(|next| next.is_complete) else { return Ok(()) };
+        if !next.is_durable {
+            if let Err(error) = next.copy.sync() {
+                self.give_up_next();
+                return Err(error);
+            }
+            next.is_durable = true;
+        }
         next.copy.take_place_of(&self.current)?;
         if let Some(next) = self.next.take() {
             self.current = next.copy;

@@ -2,7 +2,8 @@
 //!
 //! Invariants, at every instant and so after every crash: what the file holds is a prefix of one generation of the
 //! upstream's file; `<file>.generation` names that generation before the file has its first byte. Another generation is
-//! built in `<file>.next`, and renamed into place in two steps of which [`finish_replacement`] makes up for the second.
+//! built in `<file>.next`. When it is complete it becomes `<file>.ready`, and then its generation and its lines are renamed
+//! into place, which [`finish_replacement`] makes up for after a crash.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -42,39 +43,19 @@ impl LocalCopy {
     ///
     /// It is not served before [`LocalCopy::vouch`].
     pub fn open(path: PathBuf, announced: Arc<Announced>) -> anyhow::Result<Self> {
-        finish_replacement(&path)?;
+        let mut found = find(&path)?;
+        if finish_replacement(&path)? {
+            found = find(&path)?;
+        }
         probe(&path)?;
         let mut copy = Self::absent(path, announced);
-        let path = &copy.path;
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
-                bail!("{} is a link to a file that is not there", path.display())
+        if let Some((file, length, generation)) = found {
+            // A crash may have left the beginning of a line.
+            if length < file.metadata()?.len() {
+                file.set_len(length)?;
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(copy),
-            file => file.map_err(|error| access::explain(path, error))?,
-        };
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            bail!("{} is not a regular file", path.display());
+            (copy.file, copy.length, copy.generation) = (Some(file), length, generation);
         }
-        // A crash may have left the beginning of a line.
-        let length =
-            end_of_last_line(&file, metadata.len()).with_context(|| format!("cannot read {}", path.display()))?;
-        if length > 0 {
-            let sidecar = generation_of(path);
-            let generation = fs::read_to_string(&sidecar).ok().and_then(|text| text.trim_end().parse().ok());
-            copy.generation = generation.with_context(|| {
-                let (path, sidecar) = (path.display(), sidecar.display());
-                format!(
-                    "{path} has lines, and no {sidecar} tells whose they are: move it away, a mirror would replace it"
-                )
-            })?;
-        }
-        if length < metadata.len() {
-            file.set_len(length)?;
-        }
-        copy.length = length;
-        copy.file = Some(file);
         Ok(copy)
     }
 
@@ -96,10 +77,10 @@ impl LocalCopy {
     ///
     /// # Errors
     ///
-    /// When the file can't be asked for its number.
+    /// When the file can't be asked for its metadata.
     pub fn vouch(&self) -> anyhow::Result<()> {
         match &self.file {
-            Some(file) if self.length > 0 => self.announced.announce(file.metadata()?.ino(), self.generation),
+            Some(file) if self.length > 0 => self.announced.announce(&file.metadata()?, self.generation),
             _ => {}
         }
         Ok(())
@@ -108,7 +89,7 @@ impl LocalCopy {
     /// Lets what is here be served no more, until it is vouched for again.
     pub fn disown(&self) {
         if let Some(metadata) = self.file.as_ref().and_then(|file| file.metadata().ok()) {
-            self.announced.forget(metadata.ino());
+            self.announced.forget(&metadata);
         }
     }
 
@@ -131,19 +112,14 @@ impl LocalCopy {
         if let Some(file) = &self.file
             && self.generation == generation
         {
-            self.announced.announce(file.metadata()?.ino(), generation);
+            self.announced.announce(&file.metadata()?, generation);
             return Ok(());
         }
         if self.file.is_none() && self.path.exists() {
             bail!(Meddled(self.path.clone())); // with our sidecar beside it, it would pass for ours
         }
-        let sidecar = generation_of(&self.path);
         // Were it torn by a crash, it would stand beside a file that is not there, or empty.
-        let written = File::create(&sidecar).and_then(|mut file| {
-            writeln!(file, "{generation}")?;
-            file.sync_all()
-        });
-        written.map_err(|error| access::explain(&sidecar, error))?;
+        self.name(generation)?;
         let file = match self.file.take() {
             Some(file) => file,
             None => match OpenOptions::new().read(true).write(true).create_new(true).open(&self.path) {
@@ -151,10 +127,20 @@ impl LocalCopy {
                 file => file.map_err(|error| access::explain(&self.path, error))?,
             },
         };
-        self.announced.announce(file.metadata()?.ino(), generation);
+        self.announced.announce(&file.metadata()?, generation);
         self.generation = generation;
         self.file = Some(file);
         Ok(())
+    }
+
+    /// Writes beside the file whose its lines are.
+    fn name(&self, generation: Generation) -> anyhow::Result<()> {
+        let sidecar = generation_of(&self.path);
+        let written = File::create(&sidecar).and_then(|mut file| {
+            writeln!(file, "{generation}")?;
+            file.sync_all()
+        });
+        written.map_err(|error| access::explain(&sidecar, error))
     }
 
     /// Takes up `bytes`, which are the upstream's from [`LocalCopy::length`] and what was appended since the last
@@ -195,14 +181,18 @@ impl LocalCopy {
         read(self.in_place()?, range).with_context(|| format!("cannot read {}", self.path.display()))
     }
 
-    /// Makes sure that what is here is still what was written.
+    /// Makes sure that what is here is still what was written, and has its name.
     ///
     /// # Errors
     ///
-    /// When somebody else has changed the file.
+    /// When somebody else has changed the file, or the name can't be written.
     pub fn check(&self) -> anyhow::Result<()> {
         if self.file.is_some() {
             self.in_place()?;
+        }
+        // Without its name, nobody would know whose the lines are after a restart.
+        if self.length > 0 && !generation_of(&self.path).try_exists()? {
+            self.name(self.generation)?;
         }
         Ok(())
     }
@@ -210,30 +200,50 @@ impl LocalCopy {
     /// The file, if the path still names it and it has lost nothing.
     fn in_place(&self) -> anyhow::Result<&File> {
         let Some(file) = &self.file else { bail!("there is no {} yet", self.path.display()) };
-        let (ours, named) = (file.metadata()?, fs::metadata(&self.path));
-        if !named
-            .is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()) && named.len() >= self.length)
-        {
+        let named = match fs::metadata(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot stat {}", self.path.display()));
+            }
+            named => named.ok(),
+        };
+        // On a network file system, a file that another client has removed can't even be asked for.
+        let is_ours = file.metadata().ok().zip(named).is_some_and(|(ours, named)| {
+            (named.dev(), named.ino()) == (ours.dev(), ours.ino()) && named.len() >= self.length
+        });
+        if !is_ours {
             bail!(Meddled(self.path.clone()));
         }
         Ok(file)
     }
 
-    /// Puts this copy, made aside, in the place of `other`.
+    /// Lets all of this copy reach the disk.
     ///
     /// # Errors
     ///
-    /// When a name can't be changed.
+    /// When it does not. Then nobody knows what has, and to try again would tell nothing.
+    pub fn sync(&self) -> anyhow::Result<()> {
+        match &self.file {
+            Some(file) => file.sync_all().with_context(|| format!("cannot sync {}", self.path.display())),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts this copy, made aside, in the place of `other`. What has failed can be tried again.
+    ///
+    /// # Errors
+    ///
+    /// When a name can't be changed, or somebody else has changed this copy.
     pub fn take_place_of(&mut self, other: &Self) -> anyhow::Result<()> {
-        if let Some(file) = &self.file {
-            file.sync_all()?;
+        let cannot = || format!("cannot put {} in place", next_of(&other.path).display());
+        let (ready, generation) = (ready_of(&other.path), generation_of(&next_of(&other.path)));
+        if self.path != ready {
+            if !generation.try_exists().with_context(cannot)? {
+                bail!(Meddled(generation));
+            }
+            fs::rename(&self.path, &ready).with_context(cannot)?;
+            self.path.clone_from(&ready);
         }
-        let cannot = || format!("cannot put {} in place", self.path.display());
-        match fs::rename(generation_of(&self.path), generation_of(&other.path)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // done, the last time that this was tried
-            renamed => renamed.with_context(cannot)?,
-        }
-        fs::rename(&self.path, &other.path).with_context(cannot)?;
+        finish_replacement(&other.path).with_context(cannot)?;
         self.path.clone_from(&other.path);
         Ok(())
     }
@@ -251,13 +261,46 @@ impl std::fmt::Display for Meddled {
     }
 }
 
-/// A replacement that a crash has interrupted between its two steps is finished; one that was not begun is given up.
-fn finish_replacement(path: &Path) -> anyhow::Result<()> {
-    let next = next_of(path);
-    if next.exists() && !generation_of(&next).exists() {
-        return fs::rename(&next, path).map_err(|error| access::explain(&next, error));
+/// The file at `path`, the length of its lines, and whose they are; nothing if there is none.
+fn find(path: &Path) -> anyhow::Result<Option<(File, u64, Generation)>> {
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+            bail!("{} is a link to a file that is not there", path.display())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(|error| access::explain(path, error))?,
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        bail!("{} is not a regular file", path.display());
     }
-    give_up_replacement(path)
+    let length = end_of_last_line(&file, metadata.len()).with_context(|| format!("cannot read {}", path.display()))?;
+    if length == 0 {
+        return Ok(Some((file, 0, Generation::NONE)));
+    }
+    let sidecar = generation_of(path);
+    let generation = fs::read_to_string(&sidecar).ok().and_then(|text| text.trim_end().parse().ok());
+    let generation = generation.with_context(|| {
+        let (path, sidecar) = (path.display(), sidecar.display());
+        format!("{path} has lines, and no {sidecar} tells whose they are: move it away, a mirror would replace it")
+    })?;
+    Ok(Some((file, length, generation)))
+}
+
+/// A replacement that has begun is finished; what was made aside before that is given up. Returns whether there was one.
+fn finish_replacement(path: &Path) -> anyhow::Result<bool> {
+    let ready = ready_of(path);
+    if ready.try_exists().map_err(|error| access::explain(&ready, error))? {
+        let (from, to) = (generation_of(&next_of(path)), generation_of(path));
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(access::explain(&to, error)),
+            _ => {} // or done already
+        }
+        fs::rename(&ready, path).map_err(|error| access::explain(path, error))?;
+        return Ok(true);
+    }
+    give_up_replacement(path)?;
+    Ok(false)
 }
 
 fn give_up_replacement(path: &Path) -> anyhow::Result<()> {
@@ -279,6 +322,10 @@ fn probe(path: &Path) -> anyhow::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(access::explain(path, error)),
         _ => Ok(()),
     }
+}
+
+fn ready_of(path: &Path) -> PathBuf {
+    beside(path, ".ready")
 }
 
 fn next_of(path: &Path) -> PathBuf {

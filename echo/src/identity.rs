@@ -1,8 +1,8 @@
 //! Who says which generation a file is: the file itself or, for a mirror, its upstream.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -20,15 +20,18 @@ pub enum Identity {
     Announced(Arc<Announced>),
 }
 
-/// The generations of a mirror's files, by their inodes. A file that took the name without the mirror's doing is none.
+/// What tells a file from others, also from one that gets its inode later, where the file system tells when it was made.
+type FileId = (u64, Option<SystemTime>);
+
+/// The generations of a mirror's files. A file that took the name without the mirror's doing is none.
 #[derive(Debug, Default)]
 pub struct Announced {
-    by_inode: Mutex<Vec<Known>>,
+    files: Mutex<Vec<Known>>,
 }
 
 #[derive(Debug)]
 struct Known {
-    inode: u64,
+    id: FileId,
     generation: Generation,
     /// Whether the upstream's file had no line when this one had none. If it had, this one is not empty: its lines have
     /// not come yet, and whoever took it for empty would believe the upstream's to be emptied.
@@ -36,32 +39,39 @@ struct Known {
 }
 
 impl Announced {
-    /// Says that the file with this inode is of this generation.
-    pub fn announce(&self, inode: u64, generation: Generation) {
-        let mut by_inode = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_empty =
-            generation == Generation::NONE || by_inode.iter().any(|known| known.inode == inode && known.was_empty);
-        by_inode.retain(|known| known.inode != inode);
-        by_inode.push(Known { inode, generation, was_empty });
-        if by_inode.len() > REMEMBERED {
-            by_inode.remove(0);
+    /// Says that this file is of this generation.
+    pub fn announce(&self, file: &Metadata, generation: Generation) {
+        self.set(id(file), generation);
+    }
+
+    fn set(&self, id: FileId, generation: Generation) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = generation == Generation::NONE || files.iter().any(|known| known.id == id && known.was_empty);
+        files.retain(|known| known.id != id);
+        files.push(Known { id, generation, was_empty });
+        if files.len() > REMEMBERED {
+            files.remove(0);
         }
     }
 
-    /// Says that the file with this inode is not to be believed any more.
-    pub fn forget(&self, inode: u64) {
-        self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| known.inode != inode);
+    /// Says that this file is not to be believed any more.
+    pub fn forget(&self, file: &Metadata) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| known.id != id(file));
     }
 
-    fn of(&self, inode: u64, length: u64) -> io::Result<Generation> {
-        let by_inode = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
-        match by_inode.iter().find(|known| known.inode == inode) {
+    fn of(&self, id: FileId, length: u64) -> io::Result<Generation> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        match files.iter().find(|known| known.id == id) {
             Some(known) if length > 0 => Ok(known.generation),
             Some(known) if known.was_empty => Ok(Generation::NONE),
             Some(_) => Err(io::Error::other("the mirror has none of its lines yet")),
             None => Err(io::Error::other("it is not the file that the mirror has written")),
         }
     }
+}
+
+fn id(file: &Metadata) -> FileId {
+    (file.ino(), file.created().ok())
 }
 
 impl Identity {
@@ -89,7 +99,7 @@ impl Identity {
                 file.read_exact_at(start, 0)?;
                 Ok(generation(start))
             }
-            Self::Announced(announced) => announced.of(inode, length),
+            Self::Announced(announced) => announced.of((inode, born), length),
         }
     }
 }
@@ -101,21 +111,24 @@ pub fn first_line(start: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
 
     #[test]
     fn a_file_is_empty_only_if_the_upstreams_was() {
         let announced = Announced::default();
         let generation = Generation::of_line(b"1\n");
-        assert!(announced.of(1, 0).is_err() && announced.of(1, 2).is_err());
-        announced.announce(1, generation);
-        assert!(announced.of(1, 0).is_err());
-        assert_eq!(announced.of(1, 2).unwrap(), generation);
-        announced.announce(2, Generation::NONE);
-        assert_eq!(announced.of(2, 0).unwrap(), Generation::NONE);
-        announced.announce(2, generation); // its first line is on the way
-        assert_eq!(announced.of(2, 0).unwrap(), Generation::NONE);
-        announced.forget(2);
-        assert!(announced.of(2, 0).is_err() && announced.of(2, 2).is_err());
+        let (one, two) = ((1, Some(UNIX_EPOCH)), (2, None));
+        assert!(announced.of(one, 0).is_err() && announced.of(one, 2).is_err());
+        announced.set(one, generation);
+        assert!(announced.of(one, 0).is_err());
+        assert_eq!(announced.of(one, 2).unwrap(), generation);
+        announced.set(two, Generation::NONE);
+        assert_eq!(announced.of(two, 0).unwrap(), Generation::NONE);
+        announced.set(two, generation); // its first line is on the way
+        assert_eq!(announced.of(two, 0).unwrap(), Generation::NONE);
+        // Another file that has got the inode since.
+        assert!(announced.of((1, Some(UNIX_EPOCH + Duration::from_secs(1))), 2).is_err());
     }
 }

@@ -131,9 +131,13 @@ impl Mirror {
         loop {
             let (began, before) = (Instant::now(), self.copies.latest().length());
             let next = self.round(&mut connection, &way).await?;
-            self.succeed();
+            self.recover();
             // The beginning of a line is none: from a plain server it comes again and again, until its end does.
             let is_news = self.copies.latest().length() > before;
+            // A server that answers the first question may still refuse the next one, again and again.
+            if is_news || !matches!(way, Way::Unknown { .. }) {
+                self.wait = FIRST_WAIT;
+            }
             let is_long_poll_next = next.is_up_to_date() && !way.is_up_to_date();
             way = next;
             if !connection.is_open().await {
@@ -173,8 +177,8 @@ impl Mirror {
         self.copies.latest().drop_incomplete_line();
         match answer {
             Answer::Lines { generation, end, is_up_to_date } => {
-                self.is_echo = true;
                 self.take_lines(body, generation, end).await?;
+                self.is_echo = true;
                 self.copies.settle(is_up_to_date)?;
                 Ok(Way::Offsets { is_up_to_date })
             }
@@ -199,6 +203,7 @@ impl Mirror {
                 Ok(Way::Ranges { etag: None })
             }
             Answer::Shorter { .. } => {
+                drop(body); // unread, it would keep the connection from the next request
                 if self.prove(connection).await? {
                     bail!("it is shorter than what is here already, and may catch up");
                 }
@@ -267,6 +272,7 @@ impl Mirror {
             return Ok(false);
         }
         ensure!(end >= ours, "it is shorter than what is here already, and may catch up");
+        ensure!(end > ours || end == length, "it sends too little at a time: only {} bytes", end - start);
         let mut beginning = Vec::new();
         while let Some(bytes) = body.next().await? {
             if self.copies.latest().length() > 0 || beginning.len() > FIRST_LINE {
@@ -320,8 +326,7 @@ impl Mirror {
         bail!("it can't make up its mind how long its file is")
     }
 
-    fn succeed(&mut self) {
-        self.wait = FIRST_WAIT;
+    fn recover(&self) {
         if self.progress.recover() {
             info!(upstream = %self.upstream.url.authority, "the upstream is followed again");
         }

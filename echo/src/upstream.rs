@@ -193,7 +193,7 @@ impl Connection {
     /// Waits until another request can be sent; `false` if the upstream has closed the connection, as it may between
     /// two answers.
     pub async fn is_open(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
+        timeout(HEAD, self.sender.ready()).await.is_ok_and(|ready| ready.is_ok())
     }
 
     /// Gets the upstream's file with `query` and `headers`.

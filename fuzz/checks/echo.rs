@@ -117,9 +117,9 @@ fn headers(lines: &[u8], names: &[&'static str]) -> HeaderMap {
     headers
 }
 
-/// What a mirror finds in its folder: four files, of which the first byte says which are there, with a zero between them.
+/// What a mirror finds in its folder: five files, of which the first byte says which are there, with a zero between them.
 pub fn copy(data: &[u8]) {
-    const NAMES: [&str; 4] = ["data", "data.generation", "data.next", "data.next.generation"];
+    const NAMES: [&str; 5] = ["data", "data.generation", "data.ready", "data.next.generation", "data.next"];
     let Some((which, contents)) = data.split_first() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name| folder.path().join(name);
@@ -131,19 +131,19 @@ pub fn copy(data: &[u8]) {
         }
     }
     let read = |name| fs::read(path(name)).unwrap_or_default();
-    // A replacement of which only the last step is missing is finished.
-    let found = if path("data.next").exists() && !path("data.next.generation").exists() { "data.next" } else { "data" };
-    let found = read(found);
+    // A replacement that has begun is finished.
+    let (before, ready) = (read("data"), path("data.ready").exists().then(|| read("data.ready")));
+    let found = ready.as_ref().unwrap_or(&before);
     let whole = found.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
     for _ in 0..2 {
-        match LocalCopy::open(path("data"), Arc::new(Announced::default())) {
-            Ok(copy) => {
-                assert_eq!(copy.length(), whole as u64);
-                assert_eq!(read("data"), found[..whole], "what is not a line is cut off, and nothing else");
-            }
-            Err(_) => assert_eq!(read("data"), found, "what is refused is left as it is"),
+        if let Ok(copy) = LocalCopy::open(path("data"), Arc::new(Announced::default())) {
+            assert_eq!(copy.length(), whole as u64);
+            assert_eq!(read("data"), found[..whole], "what is not a line is cut off, and nothing else");
+            assert!(!path("data.next").exists() && !path("data.ready").exists());
+        } else {
+            let left = read("data");
+            assert!(left == before || left == *found, "what is refused is left as it is");
         }
-        assert!(!path("data.next").exists());
     }
 }
 

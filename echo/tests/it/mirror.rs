@@ -264,6 +264,87 @@ fn a_mirror_of_an_empty_file_is_empty_and_ready() {
     assert!(!mirror.program.log().contains("beginning anew"), "{}", mirror.program.log());
 }
 
+/// A body behind a refusal must not keep the connection from the next request.
+#[test]
+fn a_shorter_file_is_found_out_although_the_answer_says_more_than_it_must() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, "1\n".repeat(5000)).unwrap();
+    let served = file.clone();
+    let upstream = Scripted::start(move |head| {
+        let answer = plain(head, fs::read(&served).ok());
+        if !answer.starts_with(b"HTTP/1.1 416") {
+            return answer;
+        }
+        let head = String::from_utf8(answer).unwrap().replace("Content-Length: 0", "Content-Length: 100000");
+        (head + &"?".repeat(100_000)).into_bytes()
+    });
+    let mirror = mirror(&upstream.url());
+    holds(&mirror, &"1\n".repeat(5000));
+    fs::write(&file, "another\n").unwrap();
+    holds(&mirror, "another\n");
+}
+
+#[test]
+fn a_server_that_sends_too_little_at_a_time_is_told() {
+    let content = "1\n".repeat(3000).into_bytes();
+    let upstream = Scripted::start(move |head| {
+        let answer = plain(head, Some(content.clone()));
+        let body = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        if body + 1000 >= answer.len() {
+            return answer;
+        }
+        let head = String::from_utf8(answer[..body].to_vec()).unwrap().replace("0-5999/", "0-999/");
+        let head = head.replace(&format!("Content-Length: {}", answer.len() - body), "Content-Length: 1000");
+        [head.as_bytes(), &answer[body..body + 1000]].concat()
+    });
+    let mirror = mirror(&upstream.url());
+    mirror.program.logged("it sends too little at a time: only 1000 bytes");
+}
+
+/// The proxy has lost the query; what it sends is the whole file, and not what follows the offset.
+#[test]
+fn a_range_in_answer_to_an_offset_is_refused() {
+    let upstream = Scripted::start(|head| {
+        if !head.contains("offset=") {
+            return plain(head, Some(b"1\n222\n".to_vec()));
+        }
+        let next = "Stream-Next-Offset: 00000000000000aa_00000000000000000006";
+        let chunks = "2\r\n1\n\r\n4\r\n222\n\r\n0\r\n\r\n";
+        let head = format!("HTTP/1.1 206 Partial Content\r\n{next}\r\nContent-Range: bytes 0-5/6\r\n");
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}").into_bytes()
+    });
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("data"), "1\n").unwrap();
+    fs::write(folder.path().join("data.generation"), "00000000000000aa\n").unwrap();
+    let mirror = Server::start_in(folder, &["--upstream", &upstream.url()]);
+    mirror.program.logged("it answered an offset with a range");
+    assert_eq!(content(&mirror), b"1\n");
+}
+
+/// What is served needs nothing from what is being built.
+#[test]
+fn the_file_is_served_on_when_somebody_removes_the_next_one() {
+    let upstream = Server::serving("old\n");
+    let link = Link::to(upstream.address);
+    let mirror = mirror(&link.url());
+    holds(&mirror, "old\n");
+    link.become_faulty(Fault::CutAfter(200_000));
+    upstream.replace("new\n".repeat(100_000));
+    let next = mirror.folder.path().join("data.next");
+    eventually("a part of the new file is here", || fs::metadata(&next).is_ok_and(|next| next.len() > 0));
+    let (_, ready) = readyz(&mirror);
+    assert!(ready["upstream_lag_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{ready}");
+    for name in ["data.next", "data.next.generation"] {
+        let _ = fs::remove_file(mirror.folder.path().join(name));
+    }
+    mirror.program.logged("data.next was changed by somebody else");
+    fs::File::open(mirror.file()).unwrap().set_modified(SystemTime::now()).unwrap(); // or an earlier look would do
+    assert_eq!(get(mirror.address, "/data").text(), "old\n");
+    link.become_faulty(Fault::None);
+    holds(&mirror, &"new\n".repeat(100_000));
+}
+
 #[test]
 fn an_upstream_without_a_file_is_waited_for() {
     let upstream = Server::start(&[]);
@@ -543,6 +624,20 @@ fn a_mirror_whose_file_is_taken_away_begins_anew() {
 }
 
 #[test]
+fn the_name_of_the_generation_is_written_again_when_somebody_removes_it() {
+    let upstream = Server::serving("1\n");
+    let mirror = mirror(&url(&upstream));
+    holds(&mirror, "1\n");
+    let generation = sidecar(mirror.folder.path());
+    fs::remove_file(mirror.folder.path().join("data.generation")).unwrap();
+    upstream.append("2\n");
+    holds(&mirror, "1\n2\n");
+    upstream.append("3\n"); // it looks before it asks
+    holds(&mirror, "1\n2\n3\n");
+    assert_eq!(sidecar(mirror.folder.path()), generation);
+}
+
+#[test]
 fn a_file_that_is_taken_away_is_missed_even_if_nothing_new_comes() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("data");
@@ -586,11 +681,19 @@ fn an_interrupted_replacement_is_finished_or_given_up() {
         vec![old.clone(), ("data.generation", ours.clone()), ("data.next.generation", theirs.clone())],
         vec![
             old.clone(),
-            ("data.generation", ours),
+            ("data.generation", ours.clone()),
             ("data.next.generation", theirs.clone()),
             ("data.next", "new\n2".to_owned()),
         ],
-        vec![old, ("data.generation", theirs.clone()), ("data.next", "new\n".to_owned())],
+        vec![
+            old.clone(),
+            ("data.generation", ours.clone()),
+            ("data.next.generation", theirs.clone()),
+            ("data.ready", "new\n".to_owned()),
+        ],
+        vec![old.clone(), ("data.generation", theirs.clone()), ("data.ready", "new\n".to_owned())],
+        // Not a step: somebody has removed the name of what was being built.
+        vec![old, ("data.generation", ours.clone()), ("data.next", "new\n".to_owned())],
         vec![("data", "new\n".to_owned()), ("data.generation", theirs)],
     ];
     for step in steps {
@@ -661,6 +764,7 @@ fn a_file_that_is_no_mirrors_is_left_alone() {
     let upstream = Server::serving("1\n");
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("data"), "precious\n").unwrap();
+    fs::write(folder.path().join("data.ready"), "other\n").unwrap();
     let log = refusal(folder.path(), &["--upstream", &url(&upstream)]);
     assert!(log.contains("data has lines, and no data.generation tells whose they are"), "{log}");
     assert_eq!(fs::read_to_string(folder.path().join("data")).unwrap(), "precious\n");

@@ -65,6 +65,18 @@ fn an_echo_that_does_not_wait_is_asked_once_a_second() {
     assert!(time > Duration::from_millis(2500), "{time:?}");
 }
 
+#[test]
+fn an_echo_that_refuses_live_reads_is_asked_less_and_less_often() {
+    let upstream = Scripted::start(|head| {
+        if head.contains("live=long-poll") { answer("503 Service Unavailable", "", b"") } else { lines(head, 1) }
+    });
+    let mirror = Server::start(&["--upstream", &upstream.url()]);
+    eventually("it is here", || fs::read(mirror.file()).is_ok_and(|ours| ours == b"1\n"));
+    // Three requests for every attempt: one to compare, one for what is new, and the refused one.
+    let time = time_of(16, &upstream);
+    assert!(time > Duration::from_millis(1500), "{time:?}");
+}
+
 /// At one line a second this would take longer than a test has patience.
 #[test]
 fn an_echo_with_news_is_asked_again_at_once() {
