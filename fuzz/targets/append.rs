@@ -5,6 +5,8 @@
 mod access;
 #[path = "../../generator/src/append.rs"]
 mod append;
+#[path = "../../generator/src/disk.rs"]
+mod disk;
 #[path = "../checks/generator.rs"]
 mod fuzz;
 #[path = "../../generator/src/numbers.rs"]

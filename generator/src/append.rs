@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use tracing::{info, warn};
 
+use crate::disk;
 use crate::numbers::{LONGEST_LINE, Lines, Numbers};
 
 /// How much is handed to one `write` when lines are batched, in bytes.
@@ -230,8 +231,7 @@ impl Appender {
             warn!(file = %self.path.display(), bytes = cut, "cut off an incomplete last line");
         }
         if self.durable {
-            write_again(&self.path, &file, size)
-                .with_context(|| format!("cannot write {} again", self.path.display()))?;
+            make_durable(&self.path, &file, size).with_context(|| format!("cannot sync {}", self.path.display()))?;
         }
         if self.numbers.seeded() {
             let counted = count_lines(&file, size);
@@ -321,15 +321,17 @@ fn open_locked(path: &Path, is_new: bool, durable: bool) -> anyhow::Result<File>
     }
 }
 
-/// Writes the end of the `size` bytes that an earlier run left once more, as much as one `write` may have held, and lets all of it reach the disk. Where that run
-/// was killed while the disk failed, the kernel believes that they have.
-fn write_again(path: &Path, file: &File, size: u64) -> io::Result<()> {
-    let start = size.saturating_sub(BATCH as u64);
+/// Lets the `size` bytes that an earlier run left reach the disk. Where that run was killed while the disk failed, the kernel
+/// believes that they have, and only another place on the disk helps. As much may be missing as one `write` holds.
+fn make_durable(path: &Path, file: &File, size: u64) -> io::Result<()> {
+    file.sync_all()?;
+    let Some(start) = disk::lacks(path, file, size.saturating_sub(BATCH as u64), size)? else { return Ok(()) };
+    warn!(file = %path.display(), bytes = size - start, "the last lines have not reached the disk; writing them again");
     let mut tail = vec![0; (size - start) as usize];
     file.read_exact_at(&mut tail, start)?;
-    // `file` writes at its end alone.
-    OpenOptions::new().write(true).open(path)?.write_all_at(&tail, start)?;
-    file.sync_all()
+    file.set_len(start)?;
+    let mut file = file;
+    file.write_all(&tail)
 }
 
 /// Whether `path` names the very file that `held` describes.

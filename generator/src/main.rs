@@ -3,6 +3,7 @@
 mod access;
 mod append;
 mod check;
+mod disk;
 #[cfg(test)]
 #[path = "../../fuzz/checks/generator.rs"]
 mod fuzz;
