@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(snapshot.again(found).unwrap().unwrap().length, 2);
     }
 
-    /// One attempt in a hundred meets with a truncation, which must not be seen by anybody.
+    /// Now and then a look meets with a truncation, which must not be seen by anybody.
     #[test]
     fn a_file_that_shrinks_all_the_time_can_be_read_all_the_time() {
         let folder = tempfile::tempdir().unwrap();
@@ -296,15 +296,16 @@ mod tests {
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
+                for _ in 0..3000 {
                     append(&path, &"2\n".repeat(5000));
                     thread::sleep(Duration::from_micros(100));
                     truncate(&path, 2);
                 }
+                is_over.store(true, Ordering::Relaxed);
             });
-            let seen: Vec<_> = (0..20_000).map(|_| snapshot.refresh().map(|snapshot| snapshot.length)).collect();
-            is_over.store(true, Ordering::Relaxed);
-            assert!(seen.iter().all(Result::is_ok), "{:?}", seen.iter().find(|seen| seen.is_err()));
+            while !is_over.load(Ordering::Relaxed) {
+                snapshot.refresh().unwrap();
+            }
         });
     }
 }
