@@ -22,7 +22,7 @@ pub struct Follower {
     position: u64,
     growth: watch::Receiver<Option<Arc<Snapshot>>>,
     stage: watch::Receiver<Stage>,
-    /// Whether the name has gone over to another file, so that this one ends where its snapshot does.
+    /// Whether the name leads to something else now, so that this file ends where its snapshot does.
     is_replaced: bool,
     served: Arc<Served>,
 }
@@ -32,7 +32,7 @@ pub struct Follower {
 pub enum Next {
     /// The bytes that follow.
     Bytes(Bytes),
-    /// All bytes have been read, and another file has taken the name.
+    /// All bytes have been read, and another file has taken the name; or the file has lost lines.
     Replaced,
     /// The server stops.
     Stopping,
@@ -82,6 +82,9 @@ impl Follower {
             }
             self.look_again();
         }
+        if self.is_truncated() {
+            return Ok(Next::Replaced);
+        }
         let end = self.snapshot.length.min(self.position + PIECE);
         let mut bytes = match self.snapshot.read(self.position..end) {
             // Truncated: what was announced will never come.
@@ -96,18 +99,34 @@ impl Follower {
 
     fn look_again(&mut self) {
         let Some(latest) = self.growth.borrow_and_update().clone() else { return };
-        // A file that was empty has become one with lines, which is no change.
-        if latest.generation == self.snapshot.generation || self.position == 0 {
+        if latest.edition == self.snapshot.edition {
             self.snapshot = latest;
-            return;
-        }
-        // What was added to the old file before it lost its name comes first.
-        self.is_replaced = true;
-        if let Ok(rest) = self.snapshot.refresh()
-            && rest.generation == self.snapshot.generation
-        {
+        } else if let Some(rest) = self.rest(&latest) {
             self.snapshot = Arc::new(rest);
+            self.is_replaced = true;
+        } else if self.position == 0 {
+            self.snapshot = latest; // nothing of the old file was read, so the new one is no change
+        } else {
+            self.is_replaced = true;
         }
+    }
+
+    /// The file with what was added to it before its name went over to `latest`.
+    fn rest(&self, latest: &Snapshot) -> Option<Snapshot> {
+        if latest.stamp.file() == self.snapshot.stamp.file() {
+            return None; // it was truncated or written anew, and what it has now is not what followed
+        }
+        let rest = self.snapshot.refresh().ok()?;
+        let is_ours = self.position == 0 || rest.generation == self.snapshot.generation;
+        (is_ours && rest.length > self.position).then_some(rest)
+    }
+
+    /// Whether the file was seen to lose lines, since when what is read of it need not be what the snapshot is of.
+    fn is_truncated(&self) -> bool {
+        // The last look may be older than the snapshot.
+        self.growth.borrow().as_ref().is_some_and(|latest| {
+            latest.edition > self.snapshot.edition && latest.stamp.file() == self.snapshot.stamp.file()
+        })
     }
 }
 

@@ -65,10 +65,10 @@ impl Growth {
             drop(is_watching);
             let now = self.source.snapshot().ok();
             self.latest.send_if_modified(|latest| {
-                let is_news = match (&*latest, &now) {
-                    (Some(before), Some(now)) => (before.generation, before.length) != (now.generation, now.length),
-                    (before, now) => before.is_some() != now.is_some(),
-                };
+                // Neither ever goes back. So what differs from what a subscriber knows differs from the last look, too,
+                // though the subscriber may have come after that.
+                let state = |snapshot: &Arc<Snapshot>| (snapshot.edition, snapshot.length);
+                let is_news = latest.as_ref().map(state) != now.as_ref().map(state);
                 *latest = now;
                 is_news
             });
