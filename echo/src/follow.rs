@@ -24,6 +24,8 @@ pub struct Follower {
     stage: watch::Receiver<Stage>,
     /// Whether the name leads to something else now, so that this file ends where its snapshot does.
     is_replaced: bool,
+    /// Whether something was read, and whole lines to the last.
+    may_stop: bool,
     served: Arc<Served>,
 }
 
@@ -53,7 +55,7 @@ impl Follower {
         served: Arc<Served>,
     ) -> Result<Self, Gone> {
         let position = offset.position_in(&snapshot)?;
-        Ok(Self { snapshot, position, growth: growth.subscribe(), stage, is_replaced: false, served })
+        Ok(Self { snapshot, position, growth: growth.subscribe(), stage, is_replaced: false, may_stop: false, served })
     }
 
     /// The offset of the place.
@@ -72,6 +74,9 @@ impl Follower {
     ///
     /// When the file can't be read.
     pub async fn next(&mut self) -> io::Result<Next> {
+        if self.may_stop && *self.stage.borrow() == Stage::Closing {
+            return Ok(Next::Stopping);
+        }
         while self.is_up_to_date() {
             if self.is_replaced {
                 return Ok(Next::Replaced);
@@ -92,6 +97,7 @@ impl Follower {
             read => read?,
         };
         bytes.truncate(whole(&bytes));
+        self.may_stop = bytes.ends_with(b"\n");
         self.position += bytes.len() as u64;
         self.served.count(Count::of(&bytes));
         Ok(Next::Bytes(bytes))
