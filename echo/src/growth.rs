@@ -60,6 +60,7 @@ impl Growth {
             let mut is_watching = self.is_watching.lock().unwrap_or_else(PoisonError::into_inner);
             if self.latest.is_closed() {
                 *is_watching = false;
+                self.latest.send_replace(None); // or a file deleted meanwhile would stay on the disk
                 return;
             }
             drop(is_watching);

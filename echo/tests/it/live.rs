@@ -364,6 +364,28 @@ fn live_answers_end_properly_when_the_server_stops() {
 }
 
 #[test]
+fn a_deleted_file_is_let_go_after_the_last_live_client() {
+    let server = Server::serving("1\n");
+    let (mut client, _) = begin(&server, "follow", &[]);
+    client.until("1\n");
+    server.append("22\n");
+    client.until("22\n"); // somebody looks at the file for the client
+    drop(client);
+    eventually("the place is free", || live_clients(&server) == 0);
+    // Nothing shows when the last look for the client is over. If it is not yet, the test proves nothing, and passes.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    server.replace("9\n");
+    let folder = format!("/proc/{}/fd", server.program.pid());
+    let is_open = |entry: std::io::Result<fs::DirEntry>| {
+        fs::read_link(entry.unwrap().path()).is_ok_and(|file| file.to_string_lossy().ends_with(" (deleted)"))
+    };
+    eventually("the old file is closed", || {
+        assert_eq!(get(server.address, "/data").text(), "9\n");
+        !fs::read_dir(&folder).unwrap().any(is_open)
+    });
+}
+
+#[test]
 fn a_live_client_that_goes_gives_its_place_back() {
     let folder = tempfile::TempDir::new().unwrap();
     fs::write(folder.path().join("data"), "1\n").unwrap();
