@@ -14,6 +14,8 @@ use crate::snapshot::Snapshot;
 
 /// How much is read at a time, in bytes.
 const PIECE: u64 = 64 * 1024;
+/// The length of the longest character in UTF-8, in bytes.
+const LONGEST_CHARACTER: usize = 4;
 
 /// A reader at a place of a file, that waits for what follows.
 pub struct Follower {
@@ -141,8 +143,9 @@ fn whole(bytes: &[u8]) -> usize {
     if let Some(newline) = memchr::memrchr(b'\n', bytes) {
         return newline + 1;
     }
-    match str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => error.valid_up_to(), // a character ends in the next piece
-        _ => bytes.len(),
-    }
+    // A character may end in the next piece. Only the end is looked at: what is no text may stand anywhere before.
+    let begins_a_character =
+        |end: &[u8]| str::from_utf8(end).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none());
+    let earliest = bytes.len().saturating_sub(LONGEST_CHARACTER - 1).max(1);
+    (earliest..bytes.len()).find(|&start| begins_a_character(&bytes[start..])).unwrap_or(bytes.len())
 }

@@ -231,6 +231,18 @@ fn what_events_cannot_carry_is_replaced_and_long_poll_carries_it() {
 }
 
 #[test]
+fn a_character_in_a_long_line_is_not_cut() {
+    for before in 0..4 {
+        let content = [&b"\xff"[..], &vec![b'x'; (64 << 10) - 1 - before], "\u{1f600}yy\n".as_bytes()].concat();
+        let server = Server::serving(content);
+        let (mut client, _) = begin(&server, "offset=-1&live=sse", &[]);
+        let events = client.until("\"upToDate\":true");
+        assert!(events.contains("\u{1f600}"), "{before}");
+        assert_eq!(events.matches('\u{fffd}').count(), 1, "{before}");
+    }
+}
+
+#[test]
 fn follow_prints_all_lines_and_then_each_new_one() {
     let server = Server::serving("1\n22\n");
     let (mut client, answer) = begin(&server, "follow", &[]);
