@@ -66,8 +66,7 @@ impl Growth {
             drop(is_watching);
             let now = self.source.snapshot().ok();
             self.latest.send_if_modified(|latest| {
-                // Neither ever goes back. So what differs from what a subscriber knows differs from the last look, too,
-                // though the subscriber may have come after that.
+                // This never goes back: what is news to somebody who came after the last look is news since that look.
                 let state = |snapshot: &Arc<Snapshot>| (snapshot.edition, snapshot.length);
                 let is_news = latest.as_ref().map(state) != now.as_ref().map(state);
                 *latest = now;
