@@ -14,6 +14,8 @@ use crate::snapshot::Snapshot;
 
 /// How much is read at a time, in bytes.
 const PIECE: u64 = 64 * 1024;
+/// The length of the longest character in UTF-8, in bytes.
+const LONGEST_CHARACTER: usize = 4;
 
 /// A reader at a place of a file, that waits for what follows.
 pub struct Follower {
@@ -22,8 +24,10 @@ pub struct Follower {
     position: u64,
     growth: watch::Receiver<Option<Arc<Snapshot>>>,
     stage: watch::Receiver<Stage>,
-    /// Whether the name has gone over to another file, so that this one ends where its snapshot does.
+    /// Whether the name leads to something else now, so that this file ends where its snapshot does.
     is_replaced: bool,
+    /// Whether something was read, and whole lines to the last.
+    may_stop: bool,
     served: Arc<Served>,
 }
 
@@ -32,7 +36,7 @@ pub struct Follower {
 pub enum Next {
     /// The bytes that follow.
     Bytes(Bytes),
-    /// All bytes have been read, and another file has taken the name.
+    /// All bytes have been read, and another file has taken the name; or the file has lost lines.
     Replaced,
     /// The server stops.
     Stopping,
@@ -53,7 +57,7 @@ impl Follower {
         served: Arc<Served>,
     ) -> Result<Self, Gone> {
         let position = offset.position_in(&snapshot)?;
-        Ok(Self { snapshot, position, growth: growth.subscribe(), stage, is_replaced: false, served })
+        Ok(Self { snapshot, position, growth: growth.subscribe(), stage, is_replaced: false, may_stop: false, served })
     }
 
     /// The offset of the place.
@@ -72,6 +76,9 @@ impl Follower {
     ///
     /// When the file can't be read.
     pub async fn next(&mut self) -> io::Result<Next> {
+        if self.may_stop && *self.stage.borrow() == Stage::Closing {
+            return Ok(Next::Stopping);
+        }
         while self.is_up_to_date() {
             if self.is_replaced {
                 return Ok(Next::Replaced);
@@ -82,6 +89,9 @@ impl Follower {
             }
             self.look_again();
         }
+        if self.is_truncated() {
+            return Ok(Next::Replaced);
+        }
         let end = self.snapshot.length.min(self.position + PIECE);
         let mut bytes = match self.snapshot.read(self.position..end) {
             // Truncated: what was announced will never come.
@@ -89,6 +99,7 @@ impl Follower {
             read => read?,
         };
         bytes.truncate(whole(&bytes));
+        self.may_stop = bytes.ends_with(b"\n");
         self.position += bytes.len() as u64;
         self.served.count(Count::of(&bytes));
         Ok(Next::Bytes(bytes))
@@ -96,18 +107,34 @@ impl Follower {
 
     fn look_again(&mut self) {
         let Some(latest) = self.growth.borrow_and_update().clone() else { return };
-        // A file that was empty has become one with lines, which is no change.
-        if latest.generation == self.snapshot.generation || self.position == 0 {
+        if latest.edition == self.snapshot.edition {
             self.snapshot = latest;
-            return;
-        }
-        // What was added to the old file before it lost its name comes first.
-        self.is_replaced = true;
-        if let Ok(rest) = self.snapshot.refresh()
-            && rest.generation == self.snapshot.generation
-        {
+        } else if let Some(rest) = self.rest(&latest) {
             self.snapshot = Arc::new(rest);
+            self.is_replaced = true;
+        } else if self.position == 0 {
+            self.snapshot = latest; // nothing of the old file was read, so the new one is no change
+        } else {
+            self.is_replaced = true;
         }
+    }
+
+    /// The file with what was added to it before its name went over to `latest`.
+    fn rest(&self, latest: &Snapshot) -> Option<Snapshot> {
+        if latest.stamp.file() == self.snapshot.stamp.file() {
+            return None; // it was truncated or written anew, and what it has now is not what followed
+        }
+        let rest = self.snapshot.refresh().ok()?;
+        let is_ours = self.position == 0 || rest.generation == self.snapshot.generation;
+        (is_ours && rest.length > self.position).then_some(rest)
+    }
+
+    /// Whether the file was seen to lose lines, since when what is read of it need not be what the snapshot is of.
+    fn is_truncated(&self) -> bool {
+        // The last look may be older than the snapshot.
+        self.growth.borrow().as_ref().is_some_and(|latest| {
+            latest.edition > self.snapshot.edition && latest.stamp.file() == self.snapshot.stamp.file()
+        })
     }
 }
 
@@ -116,8 +143,9 @@ fn whole(bytes: &[u8]) -> usize {
     if let Some(newline) = memchr::memrchr(b'\n', bytes) {
         return newline + 1;
     }
-    match str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => error.valid_up_to(), // a character ends in the next piece
-        _ => bytes.len(),
-    }
+    // A character may end in the next piece. Only the end is looked at: what is no text may stand anywhere before.
+    let begins_a_character =
+        |end: &[u8]| str::from_utf8(end).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none());
+    let earliest = bytes.len().saturating_sub(LONGEST_CHARACTER - 1).max(1);
+    (earliest..bytes.len()).find(|&start| begins_a_character(&bytes[start..])).unwrap_or(bytes.len())
 }

@@ -60,15 +60,15 @@ impl Growth {
             let mut is_watching = self.is_watching.lock().unwrap_or_else(PoisonError::into_inner);
             if self.latest.is_closed() {
                 *is_watching = false;
+                self.latest.send_replace(None); // or a file deleted meanwhile would stay on the disk
                 return;
             }
             drop(is_watching);
             let now = self.source.snapshot().ok();
             self.latest.send_if_modified(|latest| {
-                let is_news = match (&*latest, &now) {
-                    (Some(before), Some(now)) => (before.generation, before.length) != (now.generation, now.length),
-                    (before, now) => before.is_some() != now.is_some(),
-                };
+                // This never goes back: what is news to somebody who came after the last look is news since that look.
+                let state = |snapshot: &Arc<Snapshot>| (snapshot.edition, snapshot.length);
+                let is_news = latest.as_ref().map(state) != now.as_ref().map(state);
                 *latest = now;
                 is_news
             });

@@ -24,7 +24,7 @@ use crate::query::{Mode, Query};
 use crate::server::Stage;
 use crate::snapshot::Snapshot;
 use crate::sse;
-use crate::stream::with_pieces;
+use crate::stream::{with_pieces, without_pieces};
 
 const CURSOR: HeaderName = HeaderName::from_static("stream-cursor");
 /// Keeps nginx, and what follows its example, from holding a stream back.
@@ -81,8 +81,10 @@ impl Live {
             },
             _ => query.offset,
         };
-        if method == Method::HEAD || query.mode == Mode::CatchUp {
-            return self.catch_up(&snapshot, method, &offset);
+        match (method, query.mode) {
+            (_, Mode::CatchUp) | (&Method::HEAD, Mode::LongPoll) => return self.catch_up(&snapshot, method, &offset),
+            (&Method::HEAD, mode) => return Ok(head_only(&snapshot, mode, &offset)),
+            _ => {}
         }
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
             return Ok(try_again("All places for live clients are taken; try again later."));
@@ -126,6 +128,13 @@ fn gone() -> Response {
     sentence(StatusCode::GONE, "The offset is of another file than the one that is here now; begin again at -1.")
 }
 
+/// The head of an answer that has no end.
+fn head_only(snapshot: &Snapshot, mode: Mode, offset: &Offset) -> Response {
+    let Ok(position) = offset.position_in(snapshot) else { return gone() };
+    let next = offset::token(snapshot.generation, position);
+    without_pieces(if mode == Mode::Follow { follow_head(next) } else { event_stream_head(next) })
+}
+
 /// What follows, as soon as there is any.
 async fn long_poll(mut follower: Follower, asked: Option<u64>) -> io::Result<Response> {
     let next = match timeout(LONG_POLL, follower.next()).await {
@@ -151,30 +160,40 @@ async fn long_poll(mut follower: Follower, asked: Option<u64>) -> io::Result<Res
     }
 }
 
-/// All that is there and then each new line, as `tail -f` prints it.
-fn follow(follower: Follower, permit: OwnedSemaphorePermit) -> Response {
+fn follow_head(next: String) -> Response {
     let headers = [
         (CONTENT_TYPE, PLAIN_TEXT.to_owned()),
         (CACHE_CONTROL, "no-store".to_owned()),
-        (NEXT_OFFSET, follower.offset()),
+        (NEXT_OFFSET, next),
         (ACCEL_BUFFERING, "no".to_owned()),
     ];
+    headers.into_response()
+}
+
+/// All that is there and then each new line, as `tail -f` prints it.
+fn follow(follower: Follower, permit: OwnedSemaphorePermit) -> Response {
+    let head = follow_head(follower.offset());
     let pieces = stream::unfold((follower, permit), async |(mut follower, permit)| match follower.next().await {
         Ok(Next::Bytes(bytes)) => Some((Ok(bytes), (follower, permit))),
         Ok(Next::Replaced | Next::Stopping) => None,
         Err(error) => Some((Err(error), (follower, permit))),
     });
-    with_pieces(headers.into_response(), pieces)
+    with_pieces(head, pieces)
+}
+
+fn event_stream_head(next: String) -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/event-stream".to_owned()),
+        (CACHE_CONTROL, "no-cache".to_owned()),
+        (NEXT_OFFSET, next),
+        (ACCEL_BUFFERING, "no".to_owned()),
+    ];
+    headers.into_response()
 }
 
 /// The same as server-sent events.
 fn event_stream(follower: Follower, permit: OwnedSemaphorePermit, cursor: Option<u64>) -> Response {
-    let headers = [
-        (CONTENT_TYPE, "text/event-stream".to_owned()),
-        (CACHE_CONTROL, "no-cache".to_owned()),
-        (NEXT_OFFSET, follower.offset()),
-        (ACCEL_BUFFERING, "no".to_owned()),
-    ];
+    let head = event_stream_head(follower.offset());
     let events = Events {
         follower,
         permit,
@@ -182,7 +201,7 @@ fn event_stream(follower: Follower, permit: OwnedSemaphorePermit, cursor: Option
         close_at: Instant::now() + RECONNECT + jitter::up_to(SPREAD),
         state: State::Begin,
     };
-    with_pieces(headers.into_response(), stream::unfold(events, Events::next))
+    with_pieces(head, stream::unfold(events, Events::next))
 }
 
 /// A server-sent event stream under way.

@@ -10,6 +10,7 @@ mod connections;
 mod copies;
 mod copy;
 mod data;
+mod edition;
 mod exchange;
 mod follow;
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub length: u64,
     /// The identity of the file.
     pub generation: Generation,
+    /// The number of the file's edition, which the source gives to what it has seen.
+    pub edition: u64,
     /// The last bytes up to the length, which most clients want.
     end: Bytes,
 }
@@ -68,9 +70,14 @@ impl Stamp {
         Ok(Self::from(stat(path)?))
     }
 
+    /// What names the file as long as it is there or open, whatever its path.
+    pub fn file(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     /// Whether `other` is of the same file, and whoever may open the one may open the other.
     fn is_same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode, self.access) == (other.device, other.inode, other.access)
+        (self.file(), self.access) == (other.file(), other.access)
     }
 
     fn is_regular_file(&self) -> bool {
@@ -151,7 +158,7 @@ impl Snapshot {
         let (length, end) = last_lines(file, stamp.size)?;
         let generation = identity.generation(file, stamp.inode, born, length, &end)?;
         let (file, identity) = (Arc::clone(file), identity.clone());
-        Ok(Self { file, identity, born, stamp, is_settled, length, generation, end })
+        Ok(Self { file, identity, born, stamp, is_settled, length, generation, edition: 0, end })
     }
 
     /// Whether `other` is of the same state of the file, as far as can be told without reading all of it.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::yield_now;
 use tracing::{info, warn};
 
+use crate::edition::Editions;
 use crate::generation::Generation;
 use crate::identity::Identity;
 use crate::snapshot::{Snapshot, Stamp};
@@ -26,6 +27,7 @@ pub struct Source {
 
 struct Seen {
     latest: Latest,
+    editions: Editions,
     /// How often the file was looked at.
     looks: u64,
 }
@@ -39,7 +41,7 @@ enum Latest {
 impl Source {
     /// The file at `path`, which may not be there yet.
     pub fn new(path: PathBuf, identity: Identity) -> Self {
-        let seen = Mutex::new(Seen { latest: Latest::Unknown, looks: 0 });
+        let seen = Mutex::new(Seen { latest: Latest::Unknown, editions: Editions::default(), looks: 0 });
         Self { path, identity, seen, generation_changes: AtomicU64::new(0) }
     }
 
@@ -91,7 +93,10 @@ impl Source {
             (Ok(new), Latest::Taken { snapshot }) if !new.is_settled && new.is_same(snapshot) => {
                 return Ok(Arc::clone(snapshot));
             }
-            (taken, _) => taken.map(Arc::new),
+            (taken, _) => taken.map(|mut new| {
+                new.edition = seen.editions.number(&new);
+                Arc::new(new)
+            }),
         };
         if seen.latest.tell(&self.path, &taken) {
             self.generation_changes.fetch_add(1, Ordering::Relaxed);

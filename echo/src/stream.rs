@@ -22,9 +22,15 @@ type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 #[derive(Clone)]
 pub struct Endless(Arc<Mutex<Option<Pieces>>>);
 
-/// Gives `response` the content that `pieces` will bring.
-pub fn with_pieces(mut response: Response, pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Response {
+/// Makes the answer to `HEAD` of one with pieces.
+pub fn without_pieces(mut response: Response) -> Response {
     *response.body_mut() = Body::new(Unknown);
+    response
+}
+
+/// Gives `response` the content that `pieces` will bring.
+pub fn with_pieces(response: Response, pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Response {
+    let mut response = without_pieces(response);
     response.extensions_mut().insert(Endless(Arc::new(Mutex::new(Some(Box::pin(pieces))))));
     response
 }

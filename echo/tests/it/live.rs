@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::client::{Answer, Client, get, head, request};
-use crate::process::{Server, eventually};
+use crate::process::{BIG, Server, eventually};
 
 const FOREIGN: &str = "00000000000000aa_00000000000000000002";
 
@@ -30,10 +30,19 @@ fn wait_for_more(server: &Server, offset: &str) -> Client {
     client
 }
 
-fn live_clients(server: &Server) -> usize {
+/// Cuts the file off in place.
+fn truncate(server: &Server, length: u64) {
+    fs::OpenOptions::new().write(true).open(server.file()).unwrap().set_len(length).unwrap();
+}
+
+fn live_clients(server: &Server) -> u64 {
+    figure(server, "echo_live_clients")
+}
+
+fn figure(server: &Server, name: &str) -> u64 {
     let metrics = get(server.address, "/metrics");
-    let line = metrics.text().lines().find(|line| line.starts_with("echo_live_clients ")).unwrap().to_owned();
-    line.rsplit(' ').next().unwrap().parse().unwrap()
+    let value = metrics.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap().parse().unwrap()
 }
 
 #[test]
@@ -222,6 +231,18 @@ fn what_events_cannot_carry_is_replaced_and_long_poll_carries_it() {
 }
 
 #[test]
+fn a_character_in_a_long_line_is_not_cut() {
+    for before in 0..4 {
+        let content = [&b"\xff"[..], &vec![b'x'; (64 << 10) - 1 - before], "\u{1f600}yy\n".as_bytes()].concat();
+        let server = Server::serving(content);
+        let (mut client, _) = begin(&server, "offset=-1&live=sse", &[]);
+        let events = client.until("\"upToDate\":true");
+        assert!(events.contains("\u{1f600}"), "{before}");
+        assert_eq!(events.matches('\u{fffd}').count(), 1, "{before}");
+    }
+}
+
+#[test]
 fn follow_prints_all_lines_and_then_each_new_one() {
     let server = Server::serving("1\n22\n");
     let (mut client, answer) = begin(&server, "follow", &[]);
@@ -246,6 +267,100 @@ fn follow_ends_with_the_file_that_it_began_with() {
 }
 
 #[test]
+fn live_answers_end_when_the_file_is_truncated() {
+    let server = Server::serving("1\n22\n333\n");
+    let (mut events, _) = begin(&server, "offset=-1&live=sse", &[]);
+    let (mut plain, _) = begin(&server, "follow", &[]);
+    events.until("\"upToDate\":true");
+    plain.until("333\n");
+    let mut poll = Client::connect(server.address);
+    poll.send(head("GET", "/data?offset=now&live=long-poll", &[]));
+    eventually("all three wait", || live_clients(&server) == 3);
+    truncate(&server, 2);
+    server.program.wait_for_log("the file was truncated");
+    server.append("zzzzzzzzzzzz\nyy\n");
+    let (events, plain) = (events.until("0\r\n\r\n"), plain.until("0\r\n\r\n"));
+    assert!(events.contains("event: reset\n") && !events.contains('z'), "{events}");
+    assert!(!plain.contains('z') && !plain.contains('y'), "{plain}");
+    assert_eq!(poll.answer(false).status, 410);
+}
+
+/// A client that is slow comes upon the truncation only when the file is long enough again.
+#[test]
+fn a_live_answer_that_lags_ends_when_the_file_is_truncated() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let count = BIG as usize / 2;
+    fs::write(folder.path().join("data"), "1\n".repeat(count)).unwrap();
+    let server = Server::start_in(folder, &[]);
+    let (plain, _) = begin(&server, "follow", &[]);
+    eventually("nothing more is taken", || stops_sending(&server));
+    truncate(&server, 2);
+    server.program.wait_for_log("the file was truncated");
+    server.append("zzzzzz\n".repeat(count));
+    let rest = String::from_utf8(plain.rest()).unwrap();
+    assert!(rest.ends_with("\r\n0\r\n\r\n") && !rest.contains('z'));
+}
+
+/// Whether all clients have all that they will take unless they read.
+fn stops_sending(server: &Server) -> bool {
+    let before = figure(server, "echo_served_bytes_total");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    before > 0 && figure(server, "echo_served_bytes_total") == before
+}
+
+#[test]
+fn an_incomplete_line_that_is_cut_off_ends_no_live_answer() {
+    let server = Server::serving("1\n22");
+    let (mut events, _) = begin(&server, "offset=-1&live=sse", &[]);
+    let (mut plain, _) = begin(&server, "follow", &[]);
+    events.until("\"upToDate\":true");
+    plain.until("1\n");
+    truncate(&server, 2);
+    server.append("333\n");
+    plain.until("333\n");
+    assert!(!events.until("data: 333\n").contains("reset"));
+}
+
+#[test]
+fn what_came_between_truncation_and_the_next_look_is_told() {
+    let server = Server::serving("1\n22\n333\n");
+    for _ in 0..5 {
+        let (mut first, _) = begin(&server, "follow&offset=now", &[]);
+        truncate(&server, 5);
+        let mut poll = Client::connect(server.address);
+        poll.send(head("GET", &format!("/data?offset={}&live=long-poll", end(&server)), &[]));
+        get(server.address, "/healthz"); // one thread serves all, so the long-poll waits now
+        server.append("444\n");
+        assert_eq!(poll.answer(false).text(), "444\n");
+        first.until("0\r\n\r\n");
+        eventually("the place is free", || live_clients(&server) == 0);
+    }
+}
+
+#[test]
+fn what_an_empty_file_got_before_it_was_replaced_comes_first() {
+    let server = Server::serving("");
+    let (mut events, _) = begin(&server, "offset=-1&live=sse", &[]);
+    let (mut plain, _) = begin(&server, "follow", &[]);
+    events.until("\"upToDate\":true");
+    server.append("x\n");
+    server.replace("y\n");
+    let (events, plain) = (events.until("0\r\n\r\n"), plain.until("0\r\n\r\n"));
+    assert!(events.contains("data: x\n") && events.contains("event: reset\n"), "{events}");
+    assert!(plain.contains("x\n") && !plain.contains('y'), "{plain}");
+}
+
+#[test]
+fn an_empty_file_that_is_replaced_is_no_other_file() {
+    let server = Server::serving("");
+    let (mut events, _) = begin(&server, "offset=-1&live=sse", &[]);
+    events.until("\"upToDate\":true");
+    server.replace("");
+    server.append("1\n");
+    assert!(!events.until("data: 1\n").contains("reset"));
+}
+
+#[test]
 fn live_answers_end_properly_when_the_server_stops() {
     let mut server = Server::serving("1\n");
     let (mut events, _) = begin(&server, "offset=now&live=sse", &[]);
@@ -258,6 +373,28 @@ fn live_answers_end_properly_when_the_server_stops() {
     plain.until("0\r\n\r\n");
     assert_eq!(poll.answer(false).status, 204);
     assert_eq!(server.program.ended().code(), Some(0));
+}
+
+#[test]
+fn a_deleted_file_is_let_go_after_the_last_live_client() {
+    let server = Server::serving("1\n");
+    let (mut client, _) = begin(&server, "follow", &[]);
+    client.until("1\n");
+    server.append("22\n");
+    client.until("22\n"); // somebody looks at the file for the client
+    drop(client);
+    eventually("the place is free", || live_clients(&server) == 0);
+    // Nothing shows when the last look for the client is over. If it is not yet, the test proves nothing, and passes.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    server.replace("9\n");
+    let folder = format!("/proc/{}/fd", server.program.pid());
+    let is_open = |entry: std::io::Result<fs::DirEntry>| {
+        fs::read_link(entry.unwrap().path()).is_ok_and(|file| file.to_string_lossy().ends_with(" (deleted)"))
+    };
+    eventually("the old file is closed", || {
+        assert_eq!(get(server.address, "/data").text(), "9\n");
+        !fs::read_dir(&folder).unwrap().any(is_open)
+    });
 }
 
 #[test]
@@ -277,8 +414,23 @@ fn a_live_client_that_goes_gives_its_place_back() {
 #[test]
 fn head_of_a_live_read_does_not_wait() {
     let server = Server::serving("1\n");
-    for query in ["offset=now&live=long-poll", "offset=-1&live=sse", "follow"] {
-        let answer = request(server.address, "HEAD", &format!("/data?{query}"), &[]);
-        assert_eq!((answer.status, answer.the("stream-next-offset").to_owned()), (200, end(&server)), "{query}");
+    let answer = request(server.address, "HEAD", "/data?offset=now&live=long-poll", &[]);
+    assert_eq!((answer.status, answer.the("stream-next-offset").to_owned()), (200, end(&server)));
+}
+
+#[test]
+fn head_of_an_answer_without_end_is_that_of_get() {
+    let server = Server::serving("1\n");
+    for query in ["follow", "follow&offset=now", "offset=-1&live=sse", "offset=now&live=sse"] {
+        let (_, mut got) = begin(&server, query, &[]);
+        let mut client = Client::connect(server.address);
+        let mut headed = client.request("HEAD", &format!("/data?{query}"), &[]);
+        for answer in [&mut got, &mut headed] {
+            // The latter says how the content comes, which is for the answer that has some to say.
+            answer.headers.retain(|(name, _)| name != "date" && name != "transfer-encoding");
+        }
+        assert_eq!(headed, got, "{query}");
+        assert_eq!(client.get("/data").text(), "1\n", "no content came that was not asked for");
     }
+    assert_eq!(request(server.address, "HEAD", &format!("/data?follow&offset={FOREIGN}"), &[]).status, 410);
 }

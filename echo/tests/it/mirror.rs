@@ -197,6 +197,26 @@ fn another_file_is_built_aside_and_clients_are_told() {
     assert_eq!(left, ["data", "data.generation"]);
 }
 
+/// Both keep the generation, and the mirror's clients stand where other lines will be.
+#[test]
+fn an_upstream_that_is_truncated_is_mirrored_anew_and_clients_are_told() {
+    let kept = "123\n".repeat(200);
+    let upstream = Server::serving(format!("{kept}199\n"));
+    let mirror = mirror(&url(&upstream));
+    holds(&mirror, &format!("{kept}199\n"));
+    let mut follower = Client::connect(mirror.address);
+    follower.send(head("GET", "/data?follow", &[]));
+    follower.until("199\n");
+    eventually("the mirror waits", || get(upstream.address, "/metrics").text().contains("\necho_live_clients 1\n"));
+    let file = fs::OpenOptions::new().write(true).open(upstream.file()).unwrap();
+    file.set_len(kept.len() as u64).unwrap();
+    upstream.program.wait_for_log("the file was truncated");
+    upstream.append("77777\n88888\n9\n");
+    holds(&mirror, &format!("{kept}77777\n88888\n9\n"));
+    let rest = follower.until("0\r\n\r\n");
+    assert!(!rest.contains("8888"), "{rest}");
+}
+
 #[test]
 fn the_old_file_stays_until_the_new_one_is_complete() {
     let upstream = Server::serving("old\n");

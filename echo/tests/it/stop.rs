@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::client::{Client, get};
+use crate::client::{Client, get, head};
 use crate::generator::generator;
 use crate::process::{BIG, Program, Server, eventually};
 
@@ -88,6 +88,30 @@ fn after_the_drain_delay_no_connection_is_accepted() {
     client.answer_body(&mut answer);
     assert_eq!(answer.body.len() as u64, BIG);
     assert_eq!(client.receive(), 0, "closed after the answer");
+    assert_eq!(server.program.ended().code(), Some(0));
+}
+
+#[test]
+fn a_live_answer_that_lags_ends_with_a_whole_line() {
+    let line = format!("{}\n", "x".repeat(1 << 20));
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::write(folder.path().join("data"), line.repeat((BIG >> 20) as usize)).unwrap();
+    let mut server = Server::start_in(folder, &["--drain-timeout", "1h"]);
+    let [plain, events] = ["follow", "offset=-1&live=sse"].map(|query| {
+        let mut client = Client::connect(server.address);
+        client.send(head("GET", &format!("/data?{query}"), &[]));
+        client.answer_head();
+        client
+    });
+    stop(&server.program);
+    eventually("connections are refused", || TcpStream::connect(server.address).is_err());
+    for (client, end) in [(plain, "\n\r\n0\r\n\r\n"), (events, "\n\n\r\n0\r\n\r\n")] {
+        let rest = String::from_utf8(client.rest()).unwrap();
+        assert!(rest.ends_with(end), "{}", &rest[rest.len().saturating_sub(100)..]);
+        assert!((rest.len() as u64) < BIG, "all that was there was sent");
+        let last = rest.rfind("event: data\n").map(|last| &rest[last..]);
+        assert!(last.is_none_or(|last| last.contains("\ndata: \n\n")), "{last:?}");
+    }
     assert_eq!(server.program.ended().code(), Some(0));
 }
 
