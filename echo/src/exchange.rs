@@ -62,10 +62,14 @@ pub async fn converse(stream: TcpStream, app: Arc<App>, connection: &Arc<Connect
             };
         }
         io.rewind(received.clone());
-        let left = exchange(io, &app, &received).await?;
-        (io, received) = match left {
-            Some(left) if !connection.is_last() => left,
-            _ => return Ok(()),
+        let next;
+        (io, next) = exchange(io, &app, &received).await?;
+        received = match next {
+            Some(next) if !connection.is_last() => next,
+            _ => {
+                io.linger().await;
+                return Ok(());
+            }
         };
     }
 }
@@ -94,8 +98,8 @@ fn poll_received(io: &mut Watched, app: &App, cx: &mut task::Context<'_>) -> Pol
 }
 
 /// Lets hyper serve what begins with `received`, which `io` gives it first, until there is nothing to do. Returns the
-/// connection and the beginning of the next request; or `None` if the connection has ended.
-async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Result<Option<(Watched, Bytes)>> {
+/// socket and the beginning of the next request; or `None` for that if the connection ends here.
+async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Result<(Watched, Option<Bytes>)> {
     let connection = Arc::clone(&io.connection);
     let asked = Arc::new(Mutex::new(Asked::default()));
     let service = service_fn(|request: Request<Incoming>| {
@@ -134,7 +138,7 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
     builder.max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFERED);
     let mut http = Box::new(builder.serve_connection(TokioIo::new(io), service));
 
-    let has_ended = poll_fn(|cx| {
+    let ended = poll_fn(|cx| {
         if connection.is_last() {
             Pin::new(&mut *http).graceful_shutdown();
         }
@@ -147,20 +151,27 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
             Poll::Pending => Poll::Pending,
         }
     })
-    .await?;
+    .await;
 
     let parts = http.into_parts();
     let mut io = parts.io.into_inner();
+    let has_ended = match ended {
+        Ok(has_ended) => has_ended,
+        Err(error) => {
+            io.linger().await; // an answer may say what the error is
+            return Err(error.into());
+        }
+    };
     let unread = io.unread(parts.read_buf);
     let Asked { requests, answer, rest, closes, .. } = std::mem::take(&mut *asked());
     match rest {
         Some(Rest::Bulk(bulk)) => {
             bulk.send(&mut io).await?;
-            return Ok((!closes).then_some((io, unread)));
+            return Ok((io, (!closes).then_some(unread)));
         }
         Some(Rest::Endless(endless, is_chunked)) => {
             endless.send(&mut io, is_chunked).await?;
-            return Ok(None);
+            return Ok((io, None));
         }
         None => {}
     }
@@ -170,7 +181,7 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
     {
         app.keep(Answer { bytes, closes: has_ended, ..answer });
     }
-    Ok((!has_ended).then_some((io, unread)))
+    Ok((io, (!has_ended).then_some(unread)))
 }
 
 /// What was asked while hyper had the connection.

@@ -3,16 +3,24 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::connections::Connection;
 use crate::repeat;
+
+/// How long a connection that ends is left to its client to close.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much a client may send meanwhile, in bytes.
+const LINGER_BYTES: usize = 1024 * 1024;
 
 /// A socket that tells its connection about the bytes that pass.
 pub struct Watched {
@@ -58,14 +66,8 @@ impl Watched {
 
     /// Waits until the client closes the connection or breaks it. What it sends meanwhile is dropped.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let mut buffer = [0; 256];
-            let mut buffer = ReadBuf::new(&mut buffer);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-            if buffer.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-        }
+        while ready!(self.poll_drop_received(cx))? > 0 {}
+        Poll::Ready(Ok(()))
     }
 
     /// Sends all of `bytes`.
@@ -79,6 +81,34 @@ impl Watched {
             bytes.advance(sent);
         }
         Ok(())
+    }
+
+    /// Ends what is sent, and drops what still comes until the client closes the connection, for a while. To close it at
+    /// once would be to tear the answer: with bytes that nobody has read, or that come later, the kernel resets the
+    /// connection, and throws away what the client has yet to take (RFC 9112 §9.6).
+    pub async fn linger(mut self) {
+        if poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await.is_err() {
+            return;
+        }
+        let mut left = LINGER_BYTES;
+        let end = poll_fn(|cx| {
+            while left > 0 {
+                match ready!(self.poll_drop_received(cx))? {
+                    0 => break,
+                    count => left = left.saturating_sub(count),
+                }
+            }
+            Poll::Ready(io::Result::Ok(()))
+        });
+        let _ = timeout(LINGER, end).await;
+    }
+
+    /// Drops some of what the client sends, and tells how much; nothing where it has closed the connection.
+    fn poll_drop_received(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
     }
 
     /// What was written since, if it answers what was received and nothing else.

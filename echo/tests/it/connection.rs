@@ -1,9 +1,10 @@
 //! What requests may look like, and what holds for all answers on a connection.
 
 use std::fs;
+use std::io::{Read, Write};
 
-use crate::client::{Client, head};
-use crate::process::Server;
+use crate::client::{Answer, Client, get, head};
+use crate::process::{BIG, Server, eventually};
 
 /// One request for each kind of answer.
 const KINDS: [(&str, &str, &[&str], u16); 14] = [
@@ -145,4 +146,57 @@ fn a_client_may_ask_for_the_connection_to_be_closed() {
     let answer = client.request("GET", "/data", &["Connection: close"]);
     assert_eq!((answer.text(), answer.the("connection")), ("1\n", "close"));
     assert_eq!(client.rest(), b"");
+}
+
+/// Takes an answer of which only the head has been received, and checks that the connection ends behind it, and not by a
+/// reset: that would throw away what is still on its way.
+fn assert_whole_to_the_end(mut client: Client, mut answer: Answer, what: &str) {
+    client.answer_body(&mut answer);
+    assert_eq!(answer.body.len() as u64, BIG, "{what}");
+    assert_eq!(client.stream().read(&mut [0]).map_err(|error| error.kind()), Ok(0), "{what}");
+}
+
+#[test]
+fn an_answer_is_not_torn_by_what_the_client_sends_behind_its_request() {
+    let server = Server::of_a_big_file(&[]);
+    for (request, behind) in [
+        (head("GET", "/data", &["Connection: close"]), "\r\n".to_owned()),
+        (head("GET", "/data", &["Connection: close"]), head("GET", "/data", &[])),
+        (head("GET", "/data", &["Content-Length: 50000", "Connection: close"]), "x".repeat(50_000)),
+        ("GET /data HTTP/1.0\r\n\r\n".to_owned(), "\r\n".to_owned()),
+    ] {
+        let mut client = Client::connect(server.address);
+        client.send(&request);
+        let answer = client.answer_head();
+        client.send(behind);
+        assert_whole_to_the_end(client, answer, &request);
+    }
+}
+
+#[test]
+fn a_refusal_is_not_torn_by_the_rest_of_what_is_refused() {
+    let server = Server::serving("1\n");
+    let mut client = Client::connect(server.address);
+    client.send(format!("GET /data HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "x".repeat(200_000)));
+    assert_eq!(client.answer(false).status, 431);
+    assert_eq!(client.stream().read(&mut [0]).map_err(|error| error.kind()), Ok(0));
+}
+
+#[test]
+fn a_connection_that_has_ended_is_not_left_to_its_client_for_ever() {
+    let server = Server::of_a_big_file(&[]);
+    let ended = || {
+        let mut client = Client::connect(server.address);
+        client.send(head("GET", "/data", &["Connection: close"]));
+        let mut answer = client.answer_head();
+        client.answer_body(&mut answer);
+        assert_eq!(client.receive(), 0);
+        client
+    };
+    let mut chatty = ended();
+    eventually("who goes on sending is cut off", || chatty.stream().write_all(&[0; 4096]).is_err());
+    let _silent = ended();
+    eventually("who does not close is cut off", || {
+        get(server.address, "/metrics").text().contains("\necho_open_connections 1\n")
+    });
 }

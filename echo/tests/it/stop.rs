@@ -1,11 +1,12 @@
 //! The end of a server: at once when there is nothing to do, and without a torn answer when there is.
 
+use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::client::{Client, get};
+use crate::client::{Client, get, head};
 use crate::generator::generator;
 use crate::process::{BIG, Program, Server, eventually};
 
@@ -88,6 +89,20 @@ fn after_the_drain_delay_no_connection_is_accepted() {
     client.answer_body(&mut answer);
     assert_eq!(answer.body.len() as u64, BIG);
     assert_eq!(client.receive(), 0, "closed after the answer");
+    assert_eq!(server.program.ended().code(), Some(0));
+}
+
+#[test]
+fn an_answer_under_way_is_not_torn_by_the_next_request() {
+    let mut server = Server::of_a_big_file(&["--drain-timeout", "1h"]);
+    let (mut client, mut answer) = Client::with_an_answer_under_way(server.address);
+    client.send(head("GET", "/data", &[]));
+    stop(&server.program);
+    client.answer_body(&mut answer);
+    assert_eq!(answer.body.len() as u64, BIG);
+    // A reset would throw away what is still on its way.
+    assert_eq!(client.stream().read(&mut [0]).map_err(|error| error.kind()), Ok(0));
+    drop(client);
     assert_eq!(server.program.ended().code(), Some(0));
 }
 
