@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll, ready};
 
 use axum::body::Body;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, HeaderValue};
 use axum::http::{Request, Version};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
@@ -108,17 +108,22 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         async move {
             let (method, has_body) = (request.method().clone(), !request.body().is_end_stream());
             let version = request.version();
-            let may_stay = version == Version::HTTP_11 && !request.headers().contains_key(CONNECTION);
-            let response = app.respond(request).await?;
+            let may_stay = may_stay(&request) && !has_body;
+            let mut response = app.respond(request).await?;
             let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
             asked.requests += 1;
             asked.has_body |= has_body;
-            asked.closes = !may_stay || has_body || response.headers().contains_key(CONNECTION);
             asked.rest = match (response.extensions().get(), response.extensions().get()) {
                 (Some(bulk), _) => Some(Rest::Bulk(Bulk::clone(bulk))),
                 (_, Some(endless)) => Some(Rest::Endless(Endless::clone(endless), version == Version::HTTP_11)),
                 _ => None,
             };
+            let is_endless = matches!(asked.rest, Some(Rest::Endless(..)));
+            asked.closes = !may_stay || is_endless || response.headers().contains_key(CONNECTION);
+            if asked.closes && asked.rest.is_some() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                *response.version_mut() = version; // or hyper would tell a client of HTTP/1.0 to keep it, too
+            }
             asked.answer = response.extensions().get().filter(|of| app.would_keep(of)).map(|of| Answer {
                 request: received.clone(),
                 of: Repeatable::clone(of),
@@ -138,7 +143,7 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
     builder.max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFERED);
     let mut http = Box::new(builder.serve_connection(TokioIo::new(io), service));
 
-    let ended = poll_fn(|cx| {
+    let has_ended = poll_fn(|cx| {
         if connection.is_last() {
             Pin::new(&mut *http).graceful_shutdown();
         }
@@ -151,17 +156,10 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
             Poll::Pending => Poll::Pending,
         }
     })
-    .await;
+    .await?;
 
     let parts = http.into_parts();
     let mut io = parts.io.into_inner();
-    let has_ended = match ended {
-        Ok(has_ended) => has_ended,
-        Err(error) => {
-            io.linger().await; // an answer may say what the error is
-            return Err(error.into());
-        }
-    };
     let unread = io.unread(parts.read_buf);
     let Asked { requests, answer, rest, closes, .. } = std::mem::take(&mut *asked());
     match rest {
@@ -182,6 +180,14 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         app.keep(Answer { bytes, closes: has_ended, ..answer });
     }
     Ok((io, (!has_ended).then_some(unread)))
+}
+
+/// Whether the connection may go on after the answer (RFC 9112 §9.3). hyper judges likewise, and tells nobody.
+fn may_stay(request: &Request<Incoming>) -> bool {
+    let values = request.headers().get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let options: Vec<_> = values.flat_map(|value| value.split(',').map(str::trim)).collect();
+    let asks_to = |wish| options.iter().any(|option| option.eq_ignore_ascii_case(wish));
+    !asks_to("close") && (request.version() == Version::HTTP_11 || asks_to("keep-alive"))
 }
 
 /// What was asked while hyper had the connection.
