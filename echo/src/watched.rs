@@ -32,12 +32,14 @@ pub struct Watched {
     received: Bytes,
     /// What was written in answer to that; `None` if it is too long or more was read.
     sent: Option<Vec<u8>>,
+    /// Whether the reader has been kept from seeing the end of what the client sends.
+    has_withheld_end: bool,
 }
 
 impl Watched {
     /// Tells `connection` about `stream`.
     pub fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, received: Bytes::new(), sent: None }
+        Self { stream, connection, received: Bytes::new(), sent: None, has_withheld_end: false }
     }
 
     /// Gives `received` to the next reader. What is written in answer to it is kept if the connection is asked to.
@@ -45,6 +47,7 @@ impl Watched {
         self.connection.keep(false);
         self.received = received;
         self.sent = Some(Vec::new());
+        self.has_withheld_end = false;
     }
 
     /// What comes next on the connection: the bytes that a reader had taken ahead, and those that were given back and that
@@ -116,6 +119,20 @@ impl Watched {
         self.sent.take().map(Bytes::from)
     }
 
+    /// Whether the reader must not see yet that the client sends no more. hyper takes that for the end of all, and drops
+    /// the answer, but one that is at hand is to come out first: to `printf ... | nc -N`, for instance. So hyper is told
+    /// only when it comes again and the answer still waits for the file to grow.
+    fn withholds_end(&mut self, cx: &Context<'_>) -> bool {
+        if !self.connection.is_answering() {
+            return false;
+        }
+        let is_first = !std::mem::replace(&mut self.has_withheld_end, true);
+        if is_first {
+            cx.waker().wake_by_ref();
+        }
+        is_first || self.connection.is_blocked()
+    }
+
     fn wrote(&mut self, slices: &[io::IoSlice<'_>], result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = result {
             self.record(slices, count);
@@ -151,6 +168,8 @@ impl AsyncRead for Watched {
             ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
             if buf.filled().len() > before {
                 self.sent = None;
+            } else if self.withholds_end(cx) {
+                return Poll::Pending;
             }
         } else {
             let count = self.received.len().min(buf.remaining());

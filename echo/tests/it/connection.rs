@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use crate::client::{Answer, Client, get, head};
 use crate::process::{BIG, Server, eventually};
@@ -248,4 +252,36 @@ fn a_connection_that_has_ended_is_not_left_to_its_client_for_ever() {
     eventually("who does not close is cut off", || {
         get(server.address, "/metrics").text().contains("\necho_open_connections 1\n")
     });
+}
+
+/// As `printf ... | nc -N` does it.
+#[test]
+fn a_client_that_has_sent_its_last_byte_gets_all_answers() {
+    for (server, length) in [(Server::serving("1\n"), 2), (Server::of_a_big_file(&[]), BIG)] {
+        let mut client = Client::connect(server.address);
+        client.get("/healthz"); // its socket is known, so that request and end are seen in one
+        server.program.signal(Signal::STOP);
+        client.send(head("GET", "/data", &[]).repeat(3));
+        client.stream().shutdown(Shutdown::Write).unwrap();
+        server.program.signal(Signal::CONT);
+        for _ in 0..3 {
+            assert_eq!(client.answer(false).body.len() as u64, length);
+        }
+        assert_eq!(client.rest(), b"");
+    }
+}
+
+#[test]
+fn a_client_that_goes_is_missed_though_it_waits_for_new_lines() {
+    let server = Server::serving("1\n");
+    let nobody_waits = || get(server.address, "/metrics").text().contains("\necho_live_clients 0\n");
+    for path in ["/data?offset=now&live=long-poll", "/data?offset=now&live=sse", "/data?follow&offset=now"] {
+        let mut client = Client::connect(server.address);
+        client.send(head("GET", path, &[]));
+        eventually("it waits", || !nobody_waits());
+        let gone = Instant::now();
+        drop(client);
+        eventually("it is missed", nobody_waits);
+        assert!(gone.elapsed() < Duration::from_secs(15), "{path}: after {:?}", gone.elapsed());
+    }
 }
