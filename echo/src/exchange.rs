@@ -124,7 +124,8 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 *response.version_mut() = version; // or hyper would tell a client of HTTP/1.0 to keep it, too
             }
-            asked.answer = response.extensions().get().filter(|of| app.would_keep(of)).map(|of| Answer {
+            let of = response.extensions().get().filter(|of| !has_body && app.would_keep(of));
+            asked.answer = of.map(|of| Answer {
                 request: received.clone(),
                 of: Repeatable::clone(of),
                 bytes: Bytes::new(),
@@ -177,7 +178,8 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         && unread.is_empty()
         && received.ends_with(b"\r\n\r\n")
     {
-        app.keep(Answer { bytes, closes: has_ended, ..answer });
+        // That the connection has ended may be the client's doing.
+        app.keep(Answer { bytes, closes: has_ended && closes, ..answer });
     }
     Ok((io, (!has_ended).then_some(unread)))
 }

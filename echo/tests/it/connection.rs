@@ -285,3 +285,22 @@ fn a_client_that_goes_is_missed_though_it_waits_for_new_lines() {
         assert!(gone.elapsed() < Duration::from_secs(15), "{path}: after {:?}", gone.elapsed());
     }
 }
+
+/// An answer to the same bytes may be given again within a second; it must not bring along how another's connection ended.
+#[test]
+fn a_connection_does_not_end_because_that_of_another_did() {
+    let server = Server::serving("1\n");
+    let request = format!("{}0\r\n\r\n", head("GET", "/data", &["Transfer-Encoding: chunked"]));
+    for _ in 0..20 {
+        let mut first = Client::connect(server.address);
+        first.send(&request);
+        first.answer(false);
+        first.stream().shutdown(Shutdown::Write).unwrap();
+        assert_eq!(first.rest(), b"");
+        let mut other = Client::connect(server.address);
+        for _ in 0..2 {
+            other.send(&request);
+            assert_eq!(other.answer(false).header("connection"), None);
+        }
+    }
+}
