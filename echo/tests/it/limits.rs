@@ -1,6 +1,6 @@
 //! What clients can't do to a server, and to each other.
 
-use std::fs::read_dir;
+use std::fs::{read_dir, read_to_string};
 use std::io::{ErrorKind, Read, Write};
 use std::process::Command;
 use std::thread::{scope, sleep};
@@ -202,6 +202,32 @@ fn a_client_that_reads_nothing_is_dropped_after_half_a_minute() {
     assert!(begun.elapsed() >= Duration::from_secs(30), "after {:?}", begun.elapsed());
     client.answer_body(&mut answer);
     assert!(answer.cut_short);
+}
+
+/// What makes the kernel look after a connection of the server, as `/proc` shows it: the kind of timer that runs, and its
+/// ticks of 10 ms.
+fn timer(server: &Server, client: &mut Client) -> (u32, u64) {
+    let ends = [server.address.port(), client.stream().local_addr().unwrap().port()].map(|port| format!(":{port:04X}"));
+    let sockets = read_to_string("/proc/net/tcp").unwrap();
+    let is_it = |fields: &Vec<&str>| fields[1].ends_with(&ends[0]) && fields[2].ends_with(&ends[1]);
+    let socket = sockets.lines().map(|line| line.split_whitespace().collect()).find(is_it).unwrap();
+    let (kind, ticks) = socket[5].split_once(':').unwrap();
+    (kind.parse().unwrap(), u64::from_str_radix(ticks, 16).unwrap())
+}
+
+#[test]
+fn a_client_that_is_silent_is_probed() {
+    let server = Server::serving("1\n");
+    let mut client = Client::connect(server.address);
+    client.send(head("GET", "/data?follow", &[]));
+    client.until("1\n");
+    let mut ticks = 0;
+    eventually("a timer for the next probe runs, and none to send again", || {
+        let (kind, left) = timer(&server, &mut client);
+        ticks = left;
+        kind == 2
+    });
+    assert!(ticks <= 3000, "{ticks}");
 }
 
 #[test]
