@@ -1,6 +1,6 @@
 //! What clients can't do to a server, and to each other.
 
-use std::fs::{read_dir, read_to_string};
+use std::fs::{read_dir, read_to_string, write};
 use std::io::{ErrorKind, Read, Write};
 use std::process::Command;
 use std::thread::{scope, sleep};
@@ -167,6 +167,31 @@ fn an_answer_that_is_being_taken_is_spared_on_an_old_connection_too() {
     assert_eq!(get(server.address, "/healthz").status, 200);
     client.answer_body(&mut answer);
     assert_eq!(answer.body.len() as u64, BIG, "cut off while two connections were idle");
+}
+
+#[test]
+fn a_live_client_is_spared_however_quiet_the_file_is() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path().join("data"), "1\n").unwrap();
+    let server = Server::start_in(folder, &["--max-connections", "3"]);
+    let mut follower = Client::connect(server.address);
+    follower.send(head("GET", "/data?follow", &[]));
+    follower.until("1\n");
+    sleep(Duration::from_millis(2200)); // as long as a number may take to come
+    let mut silent: Vec<_> = (0..4).map(|_| Client::connect(server.address)).collect();
+    assert_eq!(silent[0].receive(), 0, "made room");
+    server.append("2\n");
+    follower.until("2\n");
+    // Where there is nothing else to spare, the one that is quiet longest makes room all the same.
+    let mut followers = vec![follower];
+    for _ in 0..3 {
+        let mut follower = Client::connect(server.address);
+        follower.send(head("GET", "/data?follow", &[]));
+        follower.until("1\n");
+        followers.push(follower);
+    }
+    assert_eq!(followers[0].receive(), 0);
+    assert_eq!(get(server.address, "/healthz").status, 200);
 }
 
 #[test]
