@@ -13,6 +13,7 @@ use std::task::{self, Poll, ready};
 use axum::body::Body;
 use axum::http::header::{CONNECTION, HeaderValue};
 use axum::http::{Request, Version};
+use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -113,11 +114,7 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
             let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
             asked.requests += 1;
             asked.has_body |= has_body;
-            asked.rest = match (response.extensions().get(), response.extensions().get()) {
-                (Some(bulk), _) => Some(Rest::Bulk(Bulk::clone(bulk))),
-                (_, Some(endless)) => Some(Rest::Endless(Endless::clone(endless), version == Version::HTTP_11)),
-                _ => None,
-            };
+            asked.rest = Rest::of(&response, version);
             let is_endless = matches!(asked.rest, Some(Rest::Endless(..)));
             asked.closes = !may_stay || is_endless || response.headers().contains_key(CONNECTION);
             if asked.closes && asked.rest.is_some() {
@@ -210,6 +207,16 @@ enum Rest {
     Bulk(Bulk),
     /// With whether it is sent as chunks.
     Endless(Endless, bool),
+}
+
+impl Rest {
+    fn of(response: &Response, version: Version) -> Option<Self> {
+        match (response.extensions().get(), response.extensions().get()) {
+            (Some(bulk), _) => Some(Self::Bulk(Bulk::clone(bulk))),
+            (_, Some(endless)) => Some(Self::Endless(Endless::clone(endless), version == Version::HTTP_11)),
+            _ => None,
+        }
+    }
 }
 
 /// The body of an answer, which is under way as long as this lives.
