@@ -234,14 +234,16 @@ impl Connection {
     }
 
     /// How well the connection can be spared; the least first: of those that ask for nothing, the one that is idle
-    /// longest, then an answer that nobody takes. New connections and answers that are being taken come last, or a flood
-    /// would close each probe's connection before its request is there.
+    /// longest, then an answer that nobody takes. New connections and answers that are being taken come next, or a flood
+    /// would close each probe's connection before its request is there. Last come answers that wait for the file and not
+    /// for the client, however quiet they are.
     fn value(&self, now: Instant) -> (u8, Instant) {
         let activity = self.activity();
         let quiet = now.duration_since(activity.since);
-        let rank = match activity.is_answering() {
-            false if quiet >= GRACE => 0,
-            true if quiet >= STALLED => 1,
+        let rank = match (activity.phase, activity.blocked) {
+            (Phase::Answer, false) => 3,
+            (_, false) if quiet >= GRACE => 0,
+            (_, true) if quiet >= STALLED => 1,
             _ => 2,
         };
         (rank, activity.since)

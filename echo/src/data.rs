@@ -88,7 +88,7 @@ impl Data {
     /// The name under which requests for `path` are counted: one of few, whatever clients ask for.
     pub fn route(&self, path: &str) -> Arc<str> {
         match path {
-            _ if path == &*self.label => Arc::clone(&self.label),
+            _ if self.is_at(path) => Arc::clone(&self.label),
             "/" | "/healthz" | "/readyz" | "/metrics" => path.into(),
             _ if path.starts_with(page::ASSETS) => page::ASSETS.into(),
             _ => "other".into(),

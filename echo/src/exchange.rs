@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll, ready};
 
 use axum::body::Body;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, HeaderValue};
 use axum::http::{Request, Version};
+use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -62,10 +63,14 @@ pub async fn converse(stream: TcpStream, app: Arc<App>, connection: &Arc<Connect
             };
         }
         io.rewind(received.clone());
-        let left = exchange(io, &app, &received).await?;
-        (io, received) = match left {
-            Some(left) if !connection.is_last() => left,
-            _ => return Ok(()),
+        let next;
+        (io, next) = exchange(io, &app, &received).await?;
+        received = match next {
+            Some(next) if !connection.is_last() => next,
+            _ => {
+                io.linger().await;
+                return Ok(());
+            }
         };
     }
 }
@@ -94,8 +99,8 @@ fn poll_received(io: &mut Watched, app: &App, cx: &mut task::Context<'_>) -> Pol
 }
 
 /// Lets hyper serve what begins with `received`, which `io` gives it first, until there is nothing to do. Returns the
-/// connection and the beginning of the next request; or `None` if the connection has ended.
-async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Result<Option<(Watched, Bytes)>> {
+/// socket and the beginning of the next request; or `None` for that if the connection ends here.
+async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Result<(Watched, Option<Bytes>)> {
     let connection = Arc::clone(&io.connection);
     let asked = Arc::new(Mutex::new(Asked::default()));
     let service = service_fn(|request: Request<Incoming>| {
@@ -104,18 +109,20 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         async move {
             let (method, has_body) = (request.method().clone(), !request.body().is_end_stream());
             let version = request.version();
-            let may_stay = version == Version::HTTP_11 && !request.headers().contains_key(CONNECTION);
-            let response = app.respond(request).await?;
+            let may_stay = may_stay(&request) && !has_body;
+            let mut response = app.respond(request).await?;
             let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
             asked.requests += 1;
             asked.has_body |= has_body;
-            asked.closes = !may_stay || has_body || response.headers().contains_key(CONNECTION);
-            asked.rest = match (response.extensions().get(), response.extensions().get()) {
-                (Some(bulk), _) => Some(Rest::Bulk(Bulk::clone(bulk))),
-                (_, Some(endless)) => Some(Rest::Endless(Endless::clone(endless), version == Version::HTTP_11)),
-                _ => None,
-            };
-            asked.answer = response.extensions().get().filter(|of| app.would_keep(of)).map(|of| Answer {
+            asked.rest = Rest::of(&response, version);
+            let is_endless = matches!(asked.rest, Some(Rest::Endless(..)));
+            asked.closes = !may_stay || is_endless || response.headers().contains_key(CONNECTION);
+            if asked.closes && asked.rest.is_some() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                *response.version_mut() = version; // or hyper would tell a client of HTTP/1.0 to keep it, too
+            }
+            let of = response.extensions().get().filter(|of| !has_body && app.would_keep(of));
+            asked.answer = of.map(|of| Answer {
                 request: received.clone(),
                 of: Repeatable::clone(of),
                 bytes: Bytes::new(),
@@ -156,11 +163,11 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
     match rest {
         Some(Rest::Bulk(bulk)) => {
             bulk.send(&mut io).await?;
-            return Ok((!closes).then_some((io, unread)));
+            return Ok((io, (!closes).then_some(unread)));
         }
         Some(Rest::Endless(endless, is_chunked)) => {
             endless.send(&mut io, is_chunked).await?;
-            return Ok(None);
+            return Ok((io, None));
         }
         None => {}
     }
@@ -168,9 +175,18 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         && unread.is_empty()
         && received.ends_with(b"\r\n\r\n")
     {
-        app.keep(Answer { bytes, closes: has_ended, ..answer });
+        // That the connection has ended may be the client's doing.
+        app.keep(Answer { bytes, closes: has_ended && closes, ..answer });
     }
-    Ok((!has_ended).then_some((io, unread)))
+    Ok((io, (!has_ended).then_some(unread)))
+}
+
+/// Whether the connection may go on after the answer (RFC 9112 §9.3). hyper judges likewise, and tells nobody.
+fn may_stay(request: &Request<Incoming>) -> bool {
+    let values = request.headers().get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let options: Vec<_> = values.flat_map(|value| value.split(',').map(str::trim)).collect();
+    let asks_to = |wish| options.iter().any(|option| option.eq_ignore_ascii_case(wish));
+    !asks_to("close") && (request.version() == Version::HTTP_11 || asks_to("keep-alive"))
 }
 
 /// What was asked while hyper had the connection.
@@ -191,6 +207,16 @@ enum Rest {
     Bulk(Bulk),
     /// With whether it is sent as chunks.
     Endless(Endless, bool),
+}
+
+impl Rest {
+    fn of(response: &Response, version: Version) -> Option<Self> {
+        match (response.extensions().get(), response.extensions().get()) {
+            (Some(bulk), _) => Some(Self::Bulk(Bulk::clone(bulk))),
+            (_, Some(endless)) => Some(Self::Endless(Endless::clone(endless), version == Version::HTTP_11)),
+            _ => None,
+        }
+    }
 }
 
 /// The body of an answer, which is under way as long as this lives.

@@ -87,7 +87,7 @@ impl Requests {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         text.push_str("# HELP echo_http_requests_total Requests answered.\n# TYPE echo_http_requests_total counter\n");
         for ((route, method, code), count) in &counted.answers {
-            let route = route.replace('\\', "\\\\").replace('"', "\\\"");
+            let route = route.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
             let labels = format!("route=\"{route}\",method=\"{method}\",code=\"{code}\"");
             let _ = writeln!(text, "echo_http_requests_total{{{labels}}} {count}");
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::yield_now;
@@ -22,6 +23,9 @@ const SEND_BUFFER: u32 = 128 * 1024;
 /// How many connections may wait to be accepted: enough for thousands of clients that come in the same moment. The kernel
 /// lowers it to net.core.somaxconn.
 const BACKLOG: u32 = 4096;
+/// When a silent connection is probed, how often again, and how often in vain before it counts as dead. A client that
+/// vanished without a word would else wait for new lines for ever, and keep its place.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
 
 /// How far a server is on its way from start to end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -46,10 +50,15 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?; // or a restarted server would have to wait for the connections of the last one
-    // Accepted sockets take these two over. Answers are written whole, so there is nothing to wait for before sending
-    // the last segment.
+    // Accepted sockets take these over. Answers are written whole, so there is nothing to wait for before sending the
+    // last segment.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.set_nodelay(true)?;
+    let (idle, interval, count) = KEEPALIVE;
+    sockopt::set_socket_keepalive(&socket, true)?;
+    sockopt::set_tcp_keepidle(&socket, idle)?;
+    sockopt::set_tcp_keepintvl(&socket, interval)?;
+    sockopt::set_tcp_keepcnt(&socket, count)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }

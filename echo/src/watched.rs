@@ -3,16 +3,26 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::connections::Connection;
 use crate::repeat;
+
+/// How long a connection that ends is left to its client to close.
+const LINGER: Duration = Duration::from_secs(2);
+/// The same when the server stops, which must not take long.
+const LINGER_IN_A_STOP: Duration = Duration::from_millis(500);
+/// How much a client may send meanwhile, in bytes.
+const LINGER_BYTES: usize = 1024 * 1024;
 
 /// A socket that tells its connection about the bytes that pass.
 pub struct Watched {
@@ -24,12 +34,14 @@ pub struct Watched {
     received: Bytes,
     /// What was written in answer to that; `None` if it is too long or more was read.
     sent: Option<Vec<u8>>,
+    /// Whether the reader has been kept from seeing the end of what the client sends.
+    has_withheld_end: bool,
 }
 
 impl Watched {
     /// Tells `connection` about `stream`.
     pub fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, received: Bytes::new(), sent: None }
+        Self { stream, connection, received: Bytes::new(), sent: None, has_withheld_end: false }
     }
 
     /// Gives `received` to the next reader. What is written in answer to it is kept if the connection is asked to.
@@ -37,6 +49,7 @@ impl Watched {
         self.connection.keep(false);
         self.received = received;
         self.sent = Some(Vec::new());
+        self.has_withheld_end = false;
     }
 
     /// What comes next on the connection: the bytes that a reader had taken ahead, and those that were given back and that
@@ -58,14 +71,8 @@ impl Watched {
 
     /// Waits until the client closes the connection or breaks it. What it sends meanwhile is dropped.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let mut buffer = [0; 256];
-            let mut buffer = ReadBuf::new(&mut buffer);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-            if buffer.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-        }
+        while ready!(self.poll_drop_received(cx))? > 0 {}
+        Poll::Ready(Ok(()))
     }
 
     /// Sends all of `bytes`.
@@ -81,9 +88,52 @@ impl Watched {
         Ok(())
     }
 
+    /// Ends what is sent, and drops what still comes until the client closes the connection, for a while. To close it at
+    /// once would be to tear the answer: with bytes that nobody has read, or that come later, the kernel resets the
+    /// connection, and throws away what the client has yet to take (RFC 9112 §9.6).
+    pub async fn linger(mut self) {
+        if poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await.is_err() {
+            return;
+        }
+        let patience = if self.connection.is_last() { LINGER_IN_A_STOP } else { LINGER };
+        let mut left = LINGER_BYTES;
+        let end = poll_fn(|cx| {
+            while left > 0 {
+                match ready!(self.poll_drop_received(cx))? {
+                    0 => break,
+                    count => left = left.saturating_sub(count),
+                }
+            }
+            Poll::Ready(io::Result::Ok(()))
+        });
+        let _ = timeout(patience, end).await;
+    }
+
+    /// Drops some of what the client sends, and tells how much; nothing where it has closed the connection.
+    fn poll_drop_received(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
     /// What was written since, if it answers what was received and nothing else.
     pub fn recorded(&mut self) -> Option<Bytes> {
         self.sent.take().map(Bytes::from)
+    }
+
+    /// Whether the reader must not see yet that the client sends no more. hyper takes that for the end of all, and drops
+    /// the answer, but one that is at hand is to come out first: to `printf ... | nc -N`, for instance. So hyper is told
+    /// only when it comes again and the answer still waits for the file to grow.
+    fn withholds_end(&mut self, cx: &Context<'_>) -> bool {
+        if !self.connection.is_answering() {
+            return false;
+        }
+        let is_first = !std::mem::replace(&mut self.has_withheld_end, true);
+        if is_first {
+            cx.waker().wake_by_ref();
+        }
+        is_first || self.connection.is_blocked()
     }
 
     fn wrote(&mut self, slices: &[io::IoSlice<'_>], result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -121,6 +171,8 @@ impl AsyncRead for Watched {
             ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
             if buf.filled().len() > before {
                 self.sent = None;
+            } else if self.withholds_end(cx) {
+                return Poll::Pending;
             }
         } else {
             let count = self.received.len().min(buf.remaining());

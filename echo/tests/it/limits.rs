@@ -1,6 +1,6 @@
 //! What clients can't do to a server, and to each other.
 
-use std::fs::read_dir;
+use std::fs::{read_dir, read_to_string, write};
 use std::io::{ErrorKind, Read, Write};
 use std::process::Command;
 use std::thread::{scope, sleep};
@@ -170,6 +170,31 @@ fn an_answer_that_is_being_taken_is_spared_on_an_old_connection_too() {
 }
 
 #[test]
+fn a_live_client_is_spared_however_quiet_the_file_is() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path().join("data"), "1\n").unwrap();
+    let server = Server::start_in(folder, &["--max-connections", "3"]);
+    let mut follower = Client::connect(server.address);
+    follower.send(head("GET", "/data?follow", &[]));
+    follower.until("1\n");
+    sleep(Duration::from_millis(2200)); // as long as a number may take to come
+    let mut silent: Vec<_> = (0..4).map(|_| Client::connect(server.address)).collect();
+    assert_eq!(silent[0].receive(), 0, "made room");
+    server.append("2\n");
+    follower.until("2\n");
+    // Where there is nothing else to spare, the one that is quiet longest makes room all the same.
+    let mut followers = vec![follower];
+    for _ in 0..3 {
+        let mut follower = Client::connect(server.address);
+        follower.send(head("GET", "/data?follow", &[]));
+        follower.until("1\n");
+        followers.push(follower);
+    }
+    assert_eq!(followers[0].receive(), 0);
+    assert_eq!(get(server.address, "/healthz").status, 200);
+}
+
+#[test]
 fn clients_that_read_nothing_take_little_memory() {
     let server = Server::of_a_big_file(&[]);
     let _stalled: Vec<_> = (0..50).map(|_| Client::with_an_answer_under_way(server.address)).collect();
@@ -202,6 +227,32 @@ fn a_client_that_reads_nothing_is_dropped_after_half_a_minute() {
     assert!(begun.elapsed() >= Duration::from_secs(30), "after {:?}", begun.elapsed());
     client.answer_body(&mut answer);
     assert!(answer.cut_short);
+}
+
+/// What makes the kernel look after a connection of the server, as `/proc` shows it: the kind of timer that runs, and its
+/// ticks of 10 ms.
+fn timer(server: &Server, client: &mut Client) -> (u32, u64) {
+    let ends = [server.address.port(), client.stream().local_addr().unwrap().port()].map(|port| format!(":{port:04X}"));
+    let sockets = read_to_string("/proc/net/tcp").unwrap();
+    let is_it = |fields: &Vec<&str>| fields[1].ends_with(&ends[0]) && fields[2].ends_with(&ends[1]);
+    let socket = sockets.lines().map(|line| line.split_whitespace().collect()).find(is_it).unwrap();
+    let (kind, ticks) = socket[5].split_once(':').unwrap();
+    (kind.parse().unwrap(), u64::from_str_radix(ticks, 16).unwrap())
+}
+
+#[test]
+fn a_client_that_is_silent_is_probed() {
+    let server = Server::serving("1\n");
+    let mut client = Client::connect(server.address);
+    client.send(head("GET", "/data?follow", &[]));
+    client.until("1\n");
+    let mut ticks = 0;
+    eventually("a timer for the next probe runs, and none to send again", || {
+        let (kind, left) = timer(&server, &mut client);
+        ticks = left;
+        kind == 2
+    });
+    assert!(ticks <= 3000, "{ticks}");
 }
 
 #[test]

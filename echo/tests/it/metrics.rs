@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use tempfile::TempDir;
+
 use crate::client::{get, request};
 use crate::process::Server;
 
@@ -50,6 +52,25 @@ fn requests_are_counted_by_what_clients_cannot_invent() {
     assert_eq!(count(r#"route="/data",method="other",code="405""#), Some(1.0));
     let all = sample(&server, "echo_http_request_duration_seconds_count").unwrap();
     assert_eq!(sample(&server, "echo_http_request_duration_seconds_bucket{le=\"+Inf\"}"), Some(all + 1.0));
+}
+
+#[test]
+fn requests_for_the_file_are_counted_as_such_however_it_is_named() {
+    for (name, path, label) in [
+        ("data", "/d%61ta", "/data"),
+        ("my data", "/my%20data", "/my data"),
+        ("größe", "/gr%C3%B6%C3%9Fe", "/größe"),
+        ("a\nb\"c\\d", "/a%0Ab%22c%5Cd", r#"/a\nb\"c\\d"#),
+    ] {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join(name), "1\n").unwrap();
+        let server = Server::start_in(folder, &["--file", name]);
+        for _ in 0..3 {
+            assert_eq!(get(server.address, path).status, 200);
+        }
+        let labels = format!(r#"route="{label}",method="GET",code="200""#);
+        assert_eq!(sample(&server, &format!("echo_http_requests_total{{{labels}}}")), Some(3.0), "{name:?}");
+    }
 }
 
 #[test]

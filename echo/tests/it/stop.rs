@@ -1,5 +1,6 @@
 //! The end of a server: at once when there is nothing to do, and without a torn answer when there is.
 
+use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -112,6 +113,20 @@ fn a_live_answer_that_lags_ends_with_a_whole_line() {
         let last = rest.rfind("event: data\n").map(|last| &rest[last..]);
         assert!(last.is_none_or(|last| last.contains("\ndata: \n\n")), "{last:?}");
     }
+    assert_eq!(server.program.ended().code(), Some(0));
+}
+
+#[test]
+fn an_answer_under_way_is_not_torn_by_the_next_request() {
+    let mut server = Server::of_a_big_file(&["--drain-timeout", "1h"]);
+    let (mut client, mut answer) = Client::with_an_answer_under_way(server.address);
+    client.send(head("GET", "/data", &[]));
+    stop(&server.program);
+    client.answer_body(&mut answer);
+    assert_eq!(answer.body.len() as u64, BIG);
+    // A reset would throw away what is still on its way.
+    assert_eq!(client.stream().read(&mut [0]).map_err(|error| error.kind()), Ok(0));
+    drop(client);
     assert_eq!(server.program.ended().code(), Some(0));
 }
 
