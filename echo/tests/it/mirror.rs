@@ -585,10 +585,13 @@ fn a_plain_file_that_was_replaced_is_found_out_by_its_bytes() {
     let upstream = Scripted::plain(file.clone());
     let mirror = mirror(&upstream.url());
     holds(&mirror, &old);
+    let generation = sidecar(mirror.folder.path());
     // Longer than the old one, with the same first line and at once.
     let new = "the same first line\nnew\n".repeat(1001);
-    fs::write(&file, &new).unwrap();
+    fs::write(file.with_extension("new"), &new).unwrap();
+    fs::rename(file.with_extension("new"), &file).unwrap();
     holds(&mirror, &new);
+    assert_ne!(sidecar(mirror.folder.path()), generation, "old offsets are good for the new file");
     // Shorter, and no prefix.
     fs::write(&file, "the same first line\nx\n").unwrap();
     holds(&mirror, "the same first line\nx\n");
@@ -641,6 +644,24 @@ fn a_mirror_whose_file_is_taken_away_begins_anew() {
     fs::OpenOptions::new().write(true).open(mirror.file()).unwrap().set_len(2).unwrap();
     upstream.append("4\n");
     holds(&mirror, "1\n22\n333\n4\n");
+}
+
+#[test]
+fn a_mirror_that_has_lost_its_file_is_not_ready_before_it_has_caught_up_again() {
+    let lines = "1\n".repeat(250_000);
+    let upstream = Server::serving(&lines);
+    let link = Link::to(upstream.address);
+    let mirror = mirror(&link.url());
+    holds(&mirror, &lines);
+    eventually("it is ready", || readyz(&mirror).0 == 200);
+    link.become_faulty(Fault::CutAfter(200_000));
+    fs::remove_file(mirror.file()).unwrap();
+    eventually("a part is here", || !content(&mirror).is_empty());
+    let (status, ready) = readyz(&mirror);
+    assert_eq!((status, content(&mirror).len() < lines.len()), (503, true), "{ready}");
+    link.become_faulty(Fault::None);
+    eventually("it is ready again", || readyz(&mirror).0 == 200);
+    assert_eq!(content(&mirror), lines.as_bytes());
 }
 
 #[test]
