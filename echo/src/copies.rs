@@ -65,7 +65,10 @@ impl Copies {
             return Ok(());
         }
         self.current.disown();
-        self.current = LocalCopy::open(self.path.clone(), Arc::clone(&self.announced))?;
+        // One that was to take its place, and could not, may do so now.
+        let complete = self.next.as_ref().filter(|next| next.is_complete).map(|next| next.copy.number());
+        let number = complete.unwrap_or(self.current.number());
+        self.current = LocalCopy::open(self.path.clone(), Arc::clone(&self.announced))?.numbered(number);
         self.give_up_next();
         let length = self.current.length();
         self.progress.begin(length, length > 0 && self.progress.lag().has_arrived);

@@ -25,6 +25,8 @@ const LONGEST_LINE: usize = 1 << 20;
 /// A copy of the upstream's file, as far as it goes.
 pub struct LocalCopy {
     path: PathBuf,
+    /// Which of this process's copies it is. Made again after a loss it is the same; made aside it is the next.
+    number: u64,
     /// None before anything is known of the upstream's file.
     file: Option<File>,
     generation: Generation,
@@ -60,7 +62,7 @@ impl LocalCopy {
     }
 
     fn absent(path: PathBuf, announced: Arc<Announced>) -> Self {
-        Self { path, file: None, generation: Generation::NONE, length: 0, line: Vec::new(), announced }
+        Self { path, number: 0, file: None, generation: Generation::NONE, length: 0, line: Vec::new(), announced }
     }
 
     /// A copy to be made aside, that will take the place of this one. Whatever was made aside before is given up.
@@ -70,7 +72,17 @@ impl LocalCopy {
     /// When that can't be removed.
     pub fn aside(&self) -> anyhow::Result<Self> {
         give_up_replacement(&self.path)?;
-        Ok(Self::absent(next_of(&self.path), Arc::clone(&self.announced)))
+        Ok(Self::absent(next_of(&self.path), Arc::clone(&self.announced)).numbered(self.number + 1))
+    }
+
+    /// The same copy under this number.
+    pub fn numbered(self, number: u64) -> Self {
+        Self { number, ..self }
+    }
+
+    /// The number of this copy.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Lets the lines that are here be served.
@@ -80,7 +92,7 @@ impl LocalCopy {
     /// When the file can't be asked for its metadata.
     pub fn vouch(&self) -> anyhow::Result<()> {
         match &self.file {
-            Some(file) if self.length > 0 => self.announced.announce(&file.metadata()?, self.generation),
+            Some(file) if self.length > 0 => self.announced.announce(&file.metadata()?, self.generation, self.number),
             _ => {}
         }
         Ok(())
@@ -112,7 +124,7 @@ impl LocalCopy {
         if let Some(file) = &self.file
             && self.generation == generation
         {
-            self.announced.announce(&file.metadata()?, generation);
+            self.announced.announce(&file.metadata()?, generation, self.number);
             return Ok(());
         }
         if self.file.is_none() && self.path.exists() {
@@ -127,7 +139,7 @@ impl LocalCopy {
                 file => file.map_err(|error| access::explain(&self.path, error))?,
             },
         };
-        self.announced.announce(&file.metadata()?, generation);
+        self.announced.announce(&file.metadata()?, generation, self.number);
         self.generation = generation;
         self.file = Some(file);
         Ok(())

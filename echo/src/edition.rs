@@ -1,4 +1,5 @@
-//! Whether the file is still the one that it was, and has only grown.
+//! Whether the file is still the one that it was, and has only grown. A mirror's file may be lost and copied again: what
+//! it will have where a client stands is what it would have had.
 
 use crate::generation::Generation;
 use crate::snapshot::Snapshot;
@@ -15,6 +16,7 @@ pub struct Editions {
 /// What tells whether a file has only grown.
 struct State {
     file: (u64, u64),
+    copy: Option<u64>,
     generation: Generation,
     length: u64,
 }
@@ -22,7 +24,8 @@ struct State {
 impl Editions {
     /// The number of the edition that `snapshot` is of, which must be the latest.
     pub fn number(&mut self, snapshot: &Snapshot) -> u64 {
-        let state = State { file: snapshot.stamp.file(), generation: snapshot.generation, length: snapshot.length };
+        let Snapshot { ref stamp, copy, generation, length, .. } = *snapshot;
+        let state = State { file: stamp.file(), copy, generation, length };
         if !self.latest.as_ref().is_some_and(|before| before.may_grow_into(&state)) {
             self.count += 1;
         }
@@ -34,6 +37,7 @@ impl Editions {
 impl State {
     fn may_grow_into(&self, next: &Self) -> bool {
         let keeps_generation = self.generation == next.generation || self.generation == Generation::NONE;
-        self.file == next.file && keeps_generation && self.length <= next.length
+        let is_same_copy = self.copy.is_some() && self.copy == next.copy;
+        keeps_generation && (is_same_copy || self.file == next.file && self.length <= next.length)
     }
 }

@@ -33,22 +33,24 @@ pub struct Announced {
 struct Known {
     id: FileId,
     generation: Generation,
+    /// Which of the mirror's copies it is, or is the beginning of.
+    copy: u64,
     /// Whether the upstream's file had no line when this one had none. If it had, this one is not empty: its lines have
     /// not come yet, and whoever took it for empty would believe the upstream's to be emptied.
     was_empty: bool,
 }
 
 impl Announced {
-    /// Says that this file is of this generation.
-    pub fn announce(&self, file: &Metadata, generation: Generation) {
-        self.set(id(file), generation);
+    /// Says that this file is of this generation, and the mirror's copy of this number.
+    pub fn announce(&self, file: &Metadata, generation: Generation, copy: u64) {
+        self.set(id(file), generation, copy);
     }
 
-    fn set(&self, id: FileId, generation: Generation) {
+    fn set(&self, id: FileId, generation: Generation, copy: u64) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let was_empty = generation == Generation::NONE || files.iter().any(|known| known.id == id && known.was_empty);
         files.retain(|known| known.id != id);
-        files.push(Known { id, generation, was_empty });
+        files.push(Known { id, generation, copy, was_empty });
         if files.len() > REMEMBERED {
             files.remove(0);
         }
@@ -57,6 +59,11 @@ impl Announced {
     /// Says that this file is not to be believed any more.
     pub fn forget(&self, file: &Metadata) {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| known.id != id(file));
+    }
+
+    fn copy(&self, id: FileId) -> Option<u64> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.iter().find(|known| known.id == id).map(|known| known.copy)
     }
 
     fn of(&self, id: FileId, length: u64) -> io::Result<Generation> {
@@ -75,6 +82,14 @@ fn id(file: &Metadata) -> FileId {
 }
 
 impl Identity {
+    /// Which of a mirror's copies a file is; nothing for a file that is not a mirror's.
+    pub fn copy(&self, inode: u64, born: Option<SystemTime>) -> Option<u64> {
+        match self {
+            Self::Own => None,
+            Self::Announced(announced) => announced.copy((inode, born)),
+        }
+    }
+
     /// The generation of a file with this inode, made at that time, and with `length` bytes of complete lines, which end
     /// in `end`.
     ///
@@ -121,12 +136,12 @@ mod tests {
         let generation = Generation::of_line(b"1\n");
         let (one, two) = ((1, Some(UNIX_EPOCH)), (2, None));
         assert!(announced.of(one, 0).is_err() && announced.of(one, 2).is_err());
-        announced.set(one, generation);
+        announced.set(one, generation, 0);
         assert!(announced.of(one, 0).is_err());
         assert_eq!(announced.of(one, 2).unwrap(), generation);
-        announced.set(two, Generation::NONE);
+        announced.set(two, Generation::NONE, 1);
         assert_eq!(announced.of(two, 0).unwrap(), Generation::NONE);
-        announced.set(two, generation); // its first line is on the way
+        announced.set(two, generation, 1); // its first line is on the way
         assert_eq!(announced.of(two, 0).unwrap(), Generation::NONE);
         // Another file that has got the inode since.
         assert!(announced.of((1, Some(UNIX_EPOCH + Duration::from_secs(1))), 2).is_err());

@@ -220,7 +220,9 @@ impl Mirror {
     /// What to ask for, so that it begins where our copy ends.
     fn request(&mut self, way: &Way) -> (String, HeaderMap, Asked) {
         let copy = self.copies.latest();
-        let (generation, length) = (copy.generation(), copy.length());
+        // Of a file that is not ours, it matters only that it can be had: our end may lie behind its own.
+        let length = if matches!(way, Way::Unknown { is_ours: false }) { 0 } else { copy.length() };
+        let generation = copy.generation();
         let mut asked = Asked { offset: None, range: None };
         let mut query = String::new();
         // A URL with a query of its own is no echo's, and may be signed.

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub length: u64,
     /// The identity of the file.
     pub generation: Generation,
+    /// Of a mirror's file, the number of the copy that it is.
+    pub copy: Option<u64>,
     /// The number of the file's edition, which the source gives to what it has seen.
     pub edition: u64,
     /// The last bytes up to the length, which most clients want.
@@ -157,8 +159,9 @@ impl Snapshot {
         let is_settled = stamp.is_settled();
         let (length, end) = last_lines(file, stamp.size)?;
         let generation = identity.generation(file, stamp.inode, born, length, &end)?;
+        let copy = identity.copy(stamp.inode, born);
         let (file, identity) = (Arc::clone(file), identity.clone());
-        Ok(Self { file, identity, born, stamp, is_settled, length, generation, edition: 0, end })
+        Ok(Self { file, identity, born, stamp, is_settled, length, generation, copy, edition: 0, end })
     }
 
     /// Whether `other` is of the same state of the file, as far as can be told without reading all of it.

@@ -646,6 +646,34 @@ fn a_mirror_whose_file_is_taken_away_begins_anew() {
     holds(&mirror, "1\n22\n333\n4\n");
 }
 
+/// What the file will have where they stand is what it had.
+#[test]
+fn clients_of_a_mirror_go_on_when_it_has_lost_its_file() {
+    let upstream = Server::serving("1\n22\n");
+    let mirror = mirror(&url(&upstream));
+    holds(&mirror, "1\n22\n");
+    let mut follower = Client::connect(mirror.address);
+    follower.send(head("GET", "/data?follow", &[]));
+    follower.until("22\n");
+    fs::remove_file(mirror.file()).unwrap();
+    mirror.program.logged("was changed by somebody else");
+    holds(&mirror, "1\n22\n");
+    upstream.append("333\n");
+    follower.until("333\n");
+}
+
+/// Where it ends lies behind the end of the upstream's.
+#[test]
+fn a_longer_file_that_is_not_the_upstreams_is_replaced() {
+    let upstream = Server::serving("1\n");
+    let folder = TempDir::new().unwrap();
+    let generation = token_of(&get(upstream.address, "/data")).split('_').next().unwrap().to_owned();
+    fs::write(folder.path().join("data"), "foreign\nlines\n").unwrap();
+    fs::write(folder.path().join("data.generation"), generation + "\n").unwrap();
+    let mirror = Server::start_in(folder, &["--upstream", &url(&upstream)]);
+    holds(&mirror, "1\n");
+}
+
 #[test]
 fn a_mirror_that_has_lost_its_file_is_not_ready_before_it_has_caught_up_again() {
     let lines = "1\n".repeat(250_000);
