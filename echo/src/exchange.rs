@@ -3,6 +3,7 @@
 //! HTTP is hyper's business, which is asked as soon as there are bytes, and let go when the last answer is out: an open
 //! connection of its own holds 10 kB, and most connections of a server are idle.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
@@ -104,36 +105,12 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
     let connection = Arc::clone(&io.connection);
     let asked = Arc::new(Mutex::new(Asked::default()));
     let service = service_fn(|request: Request<Incoming>| {
-        let (app, asked) = (Arc::clone(app), Arc::clone(&asked));
+        let (app, asked, received) = (Arc::clone(app), Arc::clone(&asked), received.clone());
         let (connection, answering) = (Arc::clone(&connection), connection.answer());
         async move {
-            let (method, has_body) = (request.method().clone(), !request.body().is_end_stream());
-            let version = request.version();
-            let may_stay = may_stay(&request) && !has_body;
-            let mut response = app.respond(request).await?;
-            let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-            asked.requests += 1;
-            asked.has_body |= has_body;
-            asked.rest = Rest::of(&response, version);
-            let is_endless = matches!(asked.rest, Some(Rest::Endless(..)));
-            asked.closes = !may_stay || is_endless || response.headers().contains_key(CONNECTION);
-            if asked.closes && asked.rest.is_some() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                *response.version_mut() = version; // or hyper would tell a client of HTTP/1.0 to keep it, too
-            }
-            let of = response.extensions().get().filter(|of| !has_body && app.would_keep(of));
-            asked.answer = of.map(|of| Answer {
-                request: received.clone(),
-                of: Repeatable::clone(of),
-                bytes: Bytes::new(),
-                content: response.extensions().get().copied().unwrap_or_default(),
-                closes: false,
-                method,
-                status: response.status(),
-            });
-            connection.keep(asked.answer.is_some());
-            drop(asked);
-            Ok::<_, std::convert::Infallible>(response.map(|body| Tracked { body, answering }))
+            let response = respond(request, &app, &asked, received).await?;
+            connection.keep(asked.lock().unwrap_or_else(PoisonError::into_inner).answer.is_some());
+            Ok::<_, Infallible>(response.map(|body| Tracked { body, answering }))
         }
     });
     let asked = || asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,6 +156,40 @@ async fn exchange(io: Watched, app: &Arc<App>, received: &Bytes) -> anyhow::Resu
         app.keep(Answer { bytes, closes: has_ended && closes, ..answer });
     }
     Ok((io, (!has_ended).then_some(unread)))
+}
+
+/// The answer to `request`, which was `received` with others or alone, and what is to be known of it when hyper is done.
+async fn respond(
+    request: Request<Incoming>,
+    app: &App,
+    asked: &Mutex<Asked>,
+    received: Bytes,
+) -> Result<Response, Infallible> {
+    let (method, version, has_body) = (request.method().clone(), request.version(), !request.body().is_end_stream());
+    let may_stay = may_stay(&request) && !has_body;
+    let mut response = app.respond(request).await?;
+    let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+    asked.requests += 1;
+    asked.has_body |= has_body;
+    asked.rest = Rest::of(&response, version);
+    let is_endless = matches!(asked.rest, Some(Rest::Endless(..)));
+    asked.closes = !may_stay || is_endless || response.headers().contains_key(CONNECTION);
+    if asked.closes && asked.rest.is_some() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        *response.version_mut() = version; // or hyper would tell a client of HTTP/1.0 to keep it, too
+    }
+    let of = response.extensions().get().filter(|of| !has_body && app.would_keep(of));
+    asked.answer = of.map(|of| Answer {
+        request: received,
+        of: Repeatable::clone(of),
+        bytes: Bytes::new(),
+        content: response.extensions().get().copied().unwrap_or_default(),
+        closes: false,
+        method,
+        status: response.status(),
+    });
+    drop(asked);
+    Ok(response)
 }
 
 /// Whether the connection may go on after the answer (RFC 9112 §9.3). hyper judges likewise, and tells nobody.
