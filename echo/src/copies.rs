@@ -47,7 +47,7 @@ impl Copies {
         growth: Arc<Growth>,
         progress: Arc<Progress>,
     ) -> anyhow::Result<Self> {
-        let current = LocalCopy::open(path.clone(), Arc::clone(&announced))?;
+        let mut current = LocalCopy::open(path.clone(), Arc::clone(&announced))?;
         current.vouch()?;
         progress.begin(current.length(), current.length() > 0);
         Ok(Self { path, announced, growth, progress, current, next: None })

@@ -27,6 +27,8 @@ pub struct LocalCopy {
     path: PathBuf,
     /// Which of this process's copies it is. Made again after a loss it is the same; made aside it is the next.
     number: u64,
+    /// Whether it is the copy of that number, and not what somebody else has left in its place.
+    is_vouched: bool,
     /// None before anything is known of the upstream's file.
     file: Option<File>,
     generation: Generation,
@@ -62,7 +64,16 @@ impl LocalCopy {
     }
 
     fn absent(path: PathBuf, announced: Arc<Announced>) -> Self {
-        Self { path, number: 0, file: None, generation: Generation::NONE, length: 0, line: Vec::new(), announced }
+        Self {
+            path,
+            number: 0,
+            is_vouched: false,
+            file: None,
+            generation: Generation::NONE,
+            length: 0,
+            line: Vec::new(),
+            announced,
+        }
     }
 
     /// A copy to be made aside, that will take the place of this one. Whatever was made aside before is given up.
@@ -72,7 +83,8 @@ impl LocalCopy {
     /// When that can't be removed.
     pub fn aside(&self) -> anyhow::Result<Self> {
         give_up_replacement(&self.path)?;
-        Ok(Self::absent(next_of(&self.path), Arc::clone(&self.announced)).numbered(self.number + 1))
+        Ok(Self::absent(next_of(&self.path), Arc::clone(&self.announced))
+            .numbered(self.number + u64::from(self.is_vouched)))
     }
 
     /// The same copy under this number.
@@ -90,7 +102,8 @@ impl LocalCopy {
     /// # Errors
     ///
     /// When the file can't be asked for its metadata.
-    pub fn vouch(&self) -> anyhow::Result<()> {
+    pub fn vouch(&mut self) -> anyhow::Result<()> {
+        self.is_vouched = true;
         match &self.file {
             Some(file) if self.length > 0 => self.announced.announce(&file.metadata()?, self.generation, self.number),
             _ => {}
@@ -140,6 +153,7 @@ impl LocalCopy {
             },
         };
         self.announced.announce(&file.metadata()?, generation, self.number);
+        self.is_vouched = true;
         self.generation = generation;
         self.file = Some(file);
         Ok(())

@@ -660,6 +660,10 @@ fn clients_of_a_mirror_go_on_when_it_has_lost_its_file() {
     holds(&mirror, "1\n22\n");
     upstream.append("333\n");
     follower.until("333\n");
+    fs::write(mirror.folder.path().join("foreign"), "foreign\n").unwrap();
+    fs::rename(mirror.folder.path().join("foreign"), mirror.file()).unwrap();
+    upstream.append("4444\n"); // so that the mirror looks
+    follower.until("4444\n");
 }
 
 /// Where it ends lies behind the end of the upstream's.
