@@ -252,11 +252,20 @@ fn last_lines(file: &File, size: u64) -> io::Result<(u64, Bytes)> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
     use std::time::Instant;
 
     use super::*;
+
+    /// A file with one line, and the folder that it goes away with.
+    fn file() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        fs::write(&path, "1\n").unwrap();
+        (folder, path)
+    }
 
     fn append(path: &Path, text: &str) {
         io::Write::write_all(&mut OpenOptions::new().append(true).open(path).unwrap(), text.as_bytes()).unwrap();
@@ -268,9 +277,7 @@ mod tests {
 
     #[test]
     fn a_file_is_settled_a_moment_after_its_last_change_of_any_kind() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data");
-        fs::write(&path, "1\n").unwrap();
+        let (_folder, path) = file();
         let set_modified = |time| OpenOptions::new().write(true).open(&path).unwrap().set_modified(time).unwrap();
         let is_settled = || Stamp::of_path(&path).unwrap().is_settled();
         set_modified(SystemTime::now() + Duration::from_mins(1));
@@ -286,9 +293,7 @@ mod tests {
 
     #[test]
     fn a_file_that_shrank_after_the_look_at_it_is_looked_at_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data");
-        fs::write(&path, "1\n").unwrap();
+        let (_folder, path) = file();
         let snapshot = Snapshot::take(&path, &Identity::Own).unwrap();
         append(&path, "22\n");
         let found = Stamp::of_path(&path).unwrap();
@@ -299,9 +304,7 @@ mod tests {
     /// Now and then a look meets with a truncation, which must not be seen by anybody.
     #[test]
     fn a_file_that_shrinks_all_the_time_can_be_read_all_the_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data");
-        fs::write(&path, "1\n").unwrap();
+        let (_folder, path) = file();
         let snapshot = Snapshot::take(&path, &Identity::Own).unwrap();
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {

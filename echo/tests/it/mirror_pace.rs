@@ -18,6 +18,13 @@ fn time_of(requests: usize, upstream: &Scripted) -> Duration {
     times[before + requests - 1] - times[before]
 }
 
+/// A mirror of `upstream` that has got this content.
+fn mirror_with(content: &[u8], upstream: &Scripted) -> Server {
+    let mirror = Server::start(&["--upstream", &upstream.url()]);
+    eventually("all of it is here", || fs::read(mirror.file()).is_ok_and(|ours| ours == content));
+    mirror
+}
+
 /// The position that a request's offset names, 0 for the start.
 fn position(head: &str) -> usize {
     let offset = head.split_once("offset=").unwrap().1.split(['&', ' ']).next().unwrap();
@@ -49,8 +56,7 @@ fn a_plain_server_is_asked_once_a_second() {
     let file = folder.path().join("data");
     fs::write(&file, "1\n").unwrap();
     let upstream = Scripted::plain(file);
-    let mirror = Server::start(&["--upstream", &upstream.url()]);
-    eventually("it is here", || fs::read(mirror.file()).is_ok_and(|ours| ours == b"1\n"));
+    let _mirror = mirror_with(b"1\n", &upstream);
     let time = time_of(4, &upstream);
     assert!(time > Duration::from_millis(1500), "{time:?}");
 }
@@ -58,8 +64,7 @@ fn a_plain_server_is_asked_once_a_second() {
 #[test]
 fn an_echo_that_does_not_wait_is_asked_once_a_second() {
     let upstream = Scripted::start(|head| lines(head, 1));
-    let mirror = Server::start(&["--upstream", &upstream.url()]);
-    eventually("it is here", || fs::read(mirror.file()).is_ok_and(|ours| ours == b"1\n"));
+    let _mirror = mirror_with(b"1\n", &upstream);
     time_of(1, &upstream); // the first question for news comes at once
     let time = time_of(4, &upstream);
     assert!(time > Duration::from_millis(1500), "{time:?}");
@@ -70,8 +75,7 @@ fn an_echo_that_refuses_live_reads_is_asked_less_and_less_often() {
     let upstream = Scripted::start(|head| {
         if head.contains("live=long-poll") { answer("503 Service Unavailable", "", b"") } else { lines(head, 1) }
     });
-    let mirror = Server::start(&["--upstream", &upstream.url()]);
-    eventually("it is here", || fs::read(mirror.file()).is_ok_and(|ours| ours == b"1\n"));
+    let _mirror = mirror_with(b"1\n", &upstream);
     // Three requests for every attempt: one to compare, one for what is new, and the refused one.
     let time = time_of(16, &upstream);
     assert!(time > Duration::from_millis(1500), "{time:?}");
@@ -89,6 +93,5 @@ fn an_echo_with_news_is_asked_again_at_once() {
         }
         lines(head, position(head) / 2 + 1)
     });
-    let mirror = Server::start(&["--upstream", &upstream.url()]);
-    eventually("all 70 lines are here", || fs::read(mirror.file()).is_ok_and(|ours| ours == b"1\n".repeat(70)));
+    mirror_with(&b"1\n".repeat(70), &upstream);
 }
