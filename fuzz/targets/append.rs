@@ -11,5 +11,7 @@ mod disk;
 mod fuzz;
 #[path = "../../generator/src/numbers.rs"]
 mod numbers;
+#[path = "../../generator/src/rotation.rs"]
+mod rotation;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::append(data));

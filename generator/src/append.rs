@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::disk;
 use crate::numbers::{LONGEST_LINE, Lines, Numbers};
+use crate::rotation;
 
 /// How much is handed to one `write` when lines are batched, in bytes.
 const BATCH: usize = 64 * 1024;
@@ -217,7 +218,7 @@ impl Appender {
 
     fn open(&mut self) -> anyhow::Result<()> {
         let file = open_locked(&self.path, false, self.durable)?;
-        undo_rotation(&self.path)?;
+        rotation::undo(&self.path)?;
         self.go_on_with(file)
     }
 
@@ -250,10 +251,10 @@ impl Appender {
     fn rotate(&mut self) -> anyhow::Result<()> {
         // Where the path is a link, the files stay in the folder that it leads to.
         let path = fs::canonicalize(&self.path)?;
-        let (rotated, fresh) = (rotated(&path), fresh(&path));
-        remove(&fresh)?; // left by a rotation that failed
+        let (rotated, fresh) = (rotation::rotated(&path), rotation::fresh(&path));
+        rotation::remove(&fresh)?; // left by a rotation that failed
         let file = open_locked(&fresh, true, self.durable)?;
-        link(&path, &rotated).with_context(|| format!("cannot replace {}", rotated.display()))?;
+        rotation::link(&path, &rotated).with_context(|| format!("cannot replace {}", rotated.display()))?;
         fs::rename(&fresh, &path)?;
         info!(file = %path.display(), rotated = %rotated.display(), bytes = self.size, "rotated");
         self.file = None; // where the folder can't be synced, opening the file tries that again
@@ -263,31 +264,6 @@ impl Appender {
         self.file = Some(file);
         Ok(())
     }
-}
-
-/// Gives the file at `path` the name `rotated`, too. What had that name has it until then.
-fn link(path: &Path, rotated: &Path) -> anyhow::Result<()> {
-    let linked = with_suffix(rotated, ".new");
-    remove(&linked)?;
-    if fs::hard_link(path, &linked).is_err() {
-        return Ok(fs::rename(path, rotated)?); // a file system without links: for an instant no file has the name
-    }
-    fs::rename(&linked, rotated)?;
-    remove(&linked) // still there if both are names of the file already
-}
-
-/// Takes back a rotation that was interrupted when the file had both names: it would grow under both.
-fn undo_rotation(path: &Path) -> anyhow::Result<()> {
-    let Ok(path) = fs::canonicalize(path) else { return Ok(()) };
-    let (rotated, fresh) = (rotated(&path), fresh(&path));
-    if fresh.exists()
-        && let Ok(there) = fs::symlink_metadata(&rotated)
-        && names(&path, &there)?
-    {
-        remove(&rotated)?;
-        remove(&fresh)?;
-    }
-    Ok(())
 }
 
 /// Opens (and creates) `path` for appending and takes the lock that makes this process its one writer. One that
@@ -335,7 +311,11 @@ fn make_durable(path: &Path, file: &File, size: u64) -> io::Result<()> {
 }
 
 /// Whether `path` names the very file that `held` describes.
-fn names(path: &Path, held: &fs::Metadata) -> anyhow::Result<bool> {
+///
+/// # Errors
+///
+/// When that can't be looked up.
+pub fn names(path: &Path, held: &fs::Metadata) -> anyhow::Result<bool> {
     match fs::metadata(path) {
         Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -394,31 +374,6 @@ fn count_lines(file: &File, size: u64) -> io::Result<u64> {
 
 fn count_newlines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
-}
-
-/// The name of what was rotated away.
-fn rotated(path: &Path) -> PathBuf {
-    with_suffix(path, ".1")
-}
-
-/// The name of the file that will take the place of `path`.
-fn fresh(path: &Path) -> PathBuf {
-    with_suffix(path, ".new")
-}
-
-fn remove(path: &Path) -> anyhow::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 #[cfg(test)]

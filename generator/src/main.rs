@@ -9,6 +9,7 @@ mod disk;
 mod fuzz;
 mod log;
 mod numbers;
+mod rotation;
 mod signal;
 mod verify;
 
