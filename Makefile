@@ -5,7 +5,7 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE  ?=
 LABELS   = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE)
 
-.PHONY: run test check bench bench-mirrors images push test-cluster deny sbom trust soak
+.PHONY: run test check bench bench-mirrors bench-database images load push archives version test-cluster smoke walk figures deny sbom trust soak
 
 # Both programs in one command, in this folder; then: curl http://localhost:8000/data
 run:
@@ -31,16 +31,54 @@ check:
 	cargo clippy --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
 
-# The three images, as `latest` and as the version.
+# The four images, as `latest` and as the version.
 images:
 	docker build $(LABELS) -t appcoup -t appcoup:$(VERSION) .
 	docker build $(LABELS) -t appcoup/generator -t appcoup/generator:$(VERSION) -f generator.Dockerfile .
 	docker build $(LABELS) -t appcoup/echo -t appcoup/echo:$(VERSION) -f echo.Dockerfile .
+	docker build $(LABELS) -t appcoup/web -t appcoup/web:$(VERSION) -f web.Dockerfile .
+
+# Gives them to the cluster of the current context, and says how: kind, minikube, k3d, k3s, Docker Desktop or LOAD_IMAGES.
+load:
+	scripts/load
+
+# The programs out of the images of this machine's architecture, which are static, with checksums: target/dist
+ARCHIVE = appcoup-$(VERSION)-linux-$(shell uname -m)
+archives:
+	rm -rf target/dist && mkdir -p target/dist/$(ARCHIVE)
+	container=$$(docker create appcoup:$(VERSION)) && docker cp $$container:/echo target/dist/$(ARCHIVE)/ && \
+	  docker cp $$container:/generator target/dist/$(ARCHIVE)/; docker rm --volumes $$container >/dev/null
+	cp LICENSE README.md target/dist/$(ARCHIVE)/
+	awk '/^## / { here = index($$0, "## $(VERSION)") == 1; next } here' CHANGELOG.md >target/dist/notes.md
+	cd target/dist && tar -czf $(ARCHIVE).tar.gz --sort=name --owner=0 --group=0 $(ARCHIVE) && sha256sum $(ARCHIVE).tar.gz >$(ARCHIVE).tar.gz.sha256
+
+# Writes the version of Cargo.toml where no program can look it up: the lock files and the images' tag for Kubernetes.
+version:
+	cargo update --workspace --quiet
+	cargo update --workspace --quiet --manifest-path fuzz/Cargo.toml
+	sed -i 's/newTag: .*/newTag: $(VERSION)/' deploy/base/kustomization.yaml
+
+# The verdict on the cluster of the current context, check by check; needs the images there.
+smoke:
+	deploy/smoke/run
+
+# The commands of docs/couplings.md, run in order on the cluster of the current context, and what they print compared.
+walk:
+	tests/cluster/walk
+
+# The figures in README and docs/, the command that made each, and which are older than the code that they measure.
+figures:
+	scripts/figures
 
 # What a mirror adds to the time from an append to its being seen; tells, and writes nothing.
 bench-mirrors:
 	cargo build --release
 	python3 bench/mirrors.py
+
+# How fast web stores a followed file in a Postgres of this machine; tells, and writes nothing.
+bench-database:
+	cargo build --release
+	bench/database
 
 # End to end on the cluster of the current context; needs the images.
 test-cluster:
@@ -51,10 +89,10 @@ test-cluster:
 bench:
 	bench/run
 
-# Gives the three images to REGISTRY (a host and a namespace), under TAG.
+# Gives the four images to REGISTRY (a host and a namespace), under TAG.
 TAG ?= $(VERSION)
 push:
-	for image in appcoup appcoup/generator appcoup/echo; do \
+	for image in appcoup appcoup/generator appcoup/echo appcoup/web; do \
 	  docker tag $$image:$(VERSION) $(REGISTRY)/$$image:$(TAG) && docker push $(REGISTRY)/$$image:$(TAG) || exit; \
 	done
 
@@ -66,7 +104,7 @@ deny:
 # What each program is built from, as CycloneDX: target/sbom/*.cdx.json
 sbom:
 	mkdir -p target/sbom
-	for program in generator echo; do scripts/sbom $$program >target/sbom/$$program.cdx.json || exit; done
+	for program in generator echo web; do scripts/sbom $$program >target/sbom/$$program.cdx.json || exit; done
 
 # What tries to break it: long, and as root. CI does a minute of `make soak`.
 trust: deny

@@ -3,7 +3,7 @@
 #   docker build -t appcoup/echo -f echo.Dockerfile .
 #   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD":/tmp/in -p 8000:8000 appcoup/echo
 #
-# The stages above the last "FROM" are the same in all three Dockerfiles, so that each is built once for all of them.
+# The stages above the last "FROM" are the same in all four Dockerfiles, so that each is built once for all of them.
 
 FROM rust:1.95-slim-bookworm AS dependencies
 WORKDIR /build
@@ -14,21 +14,27 @@ ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-re
 COPY Cargo.toml Cargo.lock ./
 COPY generator/Cargo.toml generator/
 COPY echo/Cargo.toml echo/
-# Empty programs: this layer holds the compiled dependencies of both, and outlives every change of their sources. The
+COPY web/Cargo.toml web/
+COPY fuzz/checks/Cargo.toml fuzz/checks/
+# Empty programs: this layer holds the compiled dependencies of all, and outlives every change of their sources. The
 # generator does one thing at a time, so a panic may end it at once; without code to survive one it is 5 % smaller.
-RUN mkdir generator/src echo/src \
+RUN mkdir generator/src echo/src web/src fuzz/checks/src \
+    && touch fuzz/checks/src/lib.rs \
     && echo 'fn main() {}' >generator/src/main.rs \
     && echo 'fn main() {}' >echo/src/main.rs \
+    && echo 'fn main() {}' >web/src/main.rs \
     && CARGO_PROFILE_RELEASE_PANIC=abort cargo build --release --locked -p generator \
-    && cargo build --release --locked -p echo
+    && cargo build --release --locked -p echo \
+    && cargo build --release --locked -p web
 
 FROM dependencies AS echo
 COPY echo/src echo/src
 # touch: cargo goes by the times of files, and these may be older than the empty program that it has just compiled.
-RUN touch echo/src/main.rs && cargo build --release --locked -p echo
-# Any user may write to the folder, whatever --user says; a new named volume takes its mode over.
+RUN touch echo/src/*.rs && cargo build --release --locked -p echo
+# Any user may make files in the folder, whatever --user says, and none can rename or delete those of another; a new named
+# volume takes its mode over.
 RUN mkdir -p /image/tmp/in \
-    && chmod 1777 /image/tmp && chmod 0777 /image/tmp/in \
+    && chmod 1777 /image/tmp /image/tmp/in \
     && cp target/*/release/echo /image/
 
 FROM scratch

@@ -1,7 +1,11 @@
 //! Logging to stderr, as text or as JSON lines.
 
+use std::io;
+
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
+
+use crate::stderr::{self, Stderr};
 
 /// What is logged, and how.
 #[derive(Args, Clone, Copy)]
@@ -33,9 +37,14 @@ impl Log {
     }
 
     /// Sets the process-wide logger; to be called once.
-    pub fn init(self) {
+    ///
+    /// # Errors
+    ///
+    /// When the thread that writes can't be started.
+    pub fn init(self) -> io::Result<()> {
+        stderr::start()?;
         let log = tracing_subscriber::fmt()
-            .with_writer(std::io::stderr)
+            .with_writer(|| Stderr)
             .with_max_level(self.log_level)
             .with_target(false)
             .log_internal_errors(false); // a log on a full disk is no reason to end
@@ -43,5 +52,6 @@ impl Log {
             Format::Text => log.init(),
             Format::Json => log.json().flatten_event(true).init(),
         }
+        Ok(())
     }
 }

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| appcoup_fuzz::fuzz::conditional(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_checks::echo::conditional(data));

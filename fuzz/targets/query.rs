@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| appcoup_fuzz::fuzz::query(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_checks::echo::query(data));

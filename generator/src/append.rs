@@ -1,21 +1,30 @@
 //! Appending whole lines to a file that anybody may truncate, replace or delete meanwhile, on a disk that may be full.
 
 use std::cell::OnceCell;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::mem;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rustix::fs::{FlockOperation, OFlags, flock};
 use tracing::{info, warn};
 
-use crate::disk;
+use crate::file::lines::{self, Count};
+use crate::file::lock::Lock;
+use crate::file::status::Doing;
+use crate::file::{checkpoint, disk, open, rotation};
+use crate::halt::Halt;
 use crate::numbers::{LONGEST_LINE, Lines, Numbers};
-use crate::rotation;
 
 /// How much is handed to one `write` when lines are batched, in bytes.
 const BATCH: usize = 64 * 1024;
+/// How many more bytes make it worth while to keep their count for the next start: what is read in some milliseconds.
+const WORTH_KEEPING: u64 = 8 << 20;
+/// How often a count is kept at most while lines are written.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The one writer of a file.
 ///
@@ -26,14 +35,23 @@ pub struct Appender {
     durable: bool,
     max_size: Option<u64>,
     numbers: Numbers,
+    halt: Arc<Halt>,
     /// Made when lines are first batched.
     all: OnceCell<Lines>,
+    /// `None` until the file is opened.
+    lock: Option<Lock>,
     /// `None` until the file is opened.
     file: Option<File>,
     /// The length that the file has if nobody else touched it, in bytes.
     size: u64,
     /// The complete lines in the file; only kept right where the numbers depend on it.
     lines: u64,
+    /// The count that was kept last.
+    kept: Count,
+    kept_at: Instant,
+    /// Whether that failed, and whether there is no companion to lock: each is said once.
+    cannot_keep: Once,
+    lacks_companion: Once,
     /// Bytes of lines that no `write` has taken yet.
     rest: Vec<u8>,
     /// Whether a durable `write` has failed. What it left behind `size` is in memory, and may never reach the disk.
@@ -44,17 +62,23 @@ pub struct Appender {
 
 impl Appender {
     /// An appender that has not touched the file yet. With `durable`, every write reaches the disk before the next
-    /// begins; `max_size` (in bytes) is where the file is rotated.
-    pub fn new(path: PathBuf, numbers: Numbers, durable: bool, max_size: Option<u64>) -> Self {
+    /// begins; `max_size` (in bytes) is where the file is rotated. `halt` ends what takes long.
+    pub fn new(path: PathBuf, numbers: Numbers, durable: bool, max_size: Option<u64>, halt: Arc<Halt>) -> Self {
         Self {
             path,
             durable,
             max_size,
             numbers,
+            halt,
             all: OnceCell::new(),
+            lock: None,
             file: None,
             size: 0,
             lines: 0,
+            kept: Count::default(),
+            kept_at: Instant::now(),
+            cannot_keep: Once::default(),
+            lacks_companion: Once::default(),
             rest: Vec::new(),
             in_doubt: false,
             written: 0,
@@ -88,6 +112,7 @@ impl Appender {
     /// complete lines were written.
     pub fn close(mut self) -> u64 {
         self.let_go(true);
+        self.keep(Count { lines: self.lines, bytes: self.size });
         self.written
     }
 
@@ -99,7 +124,13 @@ impl Appender {
         if left > 0 && self.rest.is_empty() {
             self.fill(left)?;
         }
-        self.write_rest().with_context(|| format!("cannot append to {}", self.path.display()))
+        self.write_rest().with_context(|| format!("cannot append to {}", self.path.display()))?;
+        tell(&mut self.lock, Doing::Appending);
+        if self.numbers.seeded() && self.kept_at.elapsed() >= KEEP_EVERY {
+            self.kept_at = Instant::now();
+            self.keep(Count { lines: self.lines, bytes: self.size });
+        }
+        Ok(())
     }
 
     /// Puts the next lines into `rest`, up to the size at which the file is rotated.
@@ -114,7 +145,7 @@ impl Appender {
         let fitting = room.saturating_sub(self.rest.len() as u64) / LONGEST_LINE;
         let more = fitting.min(lines - 1) as usize;
         if more > 0 {
-            self.all.get_or_init(Lines::new).push(&mut self.numbers, more, &mut self.rest);
+            self.all.get_or_init(Lines::all).push(&mut self.numbers, more, &mut self.rest);
         }
         Ok(())
     }
@@ -134,7 +165,7 @@ impl Appender {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(taken) => {
                     self.size += taken as u64;
-                    let lines = count_newlines(&self.rest[..taken]);
+                    let lines = lines::newlines(&self.rest[..taken]);
                     self.lines += lines;
                     self.written += lines;
                     self.rest.drain(..taken);
@@ -167,6 +198,10 @@ impl Appender {
     ///
     /// When the file can't be opened, locked, read or repaired.
     pub fn attach(&mut self) -> anyhow::Result<()> {
+        if self.lock.as_ref().is_some_and(Lock::is_lost) {
+            warn!(file = %self.path.display(), "the lock was removed; taking it again");
+            self.file = None; // until then, another generator may have it
+        }
         let Some(file) = &self.file else { return self.open() };
         let held = match file.metadata() {
             Ok(held) => held,
@@ -177,7 +212,7 @@ impl Appender {
                 return self.open();
             }
         };
-        if !names(&self.path, &held)? {
+        if !open::names(&self.path, &held)? {
             info!(file = %self.path.display(), "the file was deleted or replaced; going on with a new one");
             self.let_go(held.nlink() > 0);
             return self.open();
@@ -199,7 +234,7 @@ impl Appender {
             warn!("the last line could not be finished and is cut off: {error}");
             let taken_back = self.take_back();
             if let Some(file) = &self.file
-                && let Err(error) = taken_back.and_then(|_| cut_incomplete_line(file))
+                && let Err(error) = taken_back.map_err(anyhow::Error::from).and_then(|_| cut_torn(file))
             {
                 warn!("it could not be cut off either: {error}");
             }
@@ -208,17 +243,36 @@ impl Appender {
     }
 
     /// Writes what is left to write where it belongs: behind what this process has written, if that is still there.
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self) -> anyhow::Result<()> {
         self.take_back()?;
         match &self.file {
-            Some(file) if file.metadata()?.len() != self.size => cut_incomplete_line(file).map(drop),
-            _ => self.write_rest(),
+            Some(file) if file.metadata()?.len() != self.size => cut_torn(file),
+            _ => Ok(self.write_rest()?),
         }
     }
 
     fn open(&mut self) -> anyhow::Result<()> {
-        let file = open_locked(&self.path, false, self.durable)?;
+        // Before the companion, which may be what there is no room for.
+        let file = open::to_append(&self.path, self.durable)?;
+        let lock = match self.lock.take() {
+            Some(lock) if lock.holds() => lock,
+            _ => Lock::take(&self.path)?,
+        };
+        let lock = self.lock.insert(lock);
+        lock.cover(&file)?;
+        if let Some(reason) = lock.lacks_companion()
+            && self.lacks_companion.is_first()
+        {
+            warn!(file = %self.path.display(), "readers could lock this writer out: {reason}");
+        }
+        if !open::names(&self.path, &open::stat(&self.path, &file)?)? {
+            bail!("{} was replaced while it was opened", self.path.display());
+        }
         rotation::undo(&self.path)?;
+        rotation::refuse_other_names(&self.path, &file)?;
+        if self.durable {
+            disk::sync_folder(&self.path)?;
+        }
         self.go_on_with(file)
     }
 
@@ -226,16 +280,17 @@ impl Appender {
     fn go_on_with(&mut self, file: File) -> anyhow::Result<()> {
         self.rest.clear();
         self.in_doubt = false;
-        let repaired = cut_incomplete_line(&file);
+        let repaired = self.cut_incomplete_line(&file);
         let (size, cut) = repaired.with_context(|| format!("cannot repair {}", self.path.display()))?;
         if cut > 0 {
             warn!(file = %self.path.display(), bytes = cut, "cut off an incomplete last line");
         }
         if self.durable {
-            make_durable(&self.path, &file, size).with_context(|| format!("cannot sync {}", self.path.display()))?;
+            let synced = disk::make_durable(&self.path, &file, size, BATCH as u64);
+            synced.with_context(|| format!("cannot sync {}", self.path.display()))?;
         }
         if self.numbers.seeded() {
-            let counted = count_lines(&file, size);
+            let counted = self.count(&file, size);
             self.lines = counted.with_context(|| format!("cannot count the lines of {}", self.path.display()))?;
         }
         self.size = size;
@@ -243,141 +298,92 @@ impl Appender {
         Ok(())
     }
 
-    /// Renames the full file to `<name>.1` and goes on with an empty one.
-    ///
-    /// The new file is made, and locked, under a name of its own first, and the old one gets its second name before it
-    /// loses its first: whoever looks finds a file under the name at every instant, and no other generator can slip in.
-    /// What has the name `<name>.1` keeps it until the old file takes it.
+    fn cut_incomplete_line(&mut self, file: &File) -> anyhow::Result<(u64, u64)> {
+        lines::cut_incomplete(file, |_| {
+            tell(&mut self.lock, Doing::Counting(0));
+            Ok(self.halt.check()?)
+        })
+    }
+
+    /// Counts the lines in the `size` bytes of `file`, and keeps how far it came, however it ends.
+    fn count(&mut self, file: &File, size: u64) -> anyhow::Result<u64> {
+        let known = checkpoint::load(&self.path, file, size, &mut self.numbers).unwrap_or_default();
+        let mut reached = known;
+        let counted = lines::count(file, known, size, |counted, position| {
+            reached = counted;
+            tell(&mut self.lock, Doing::Counting(position.saturating_mul(100) / size));
+            Ok(self.halt.check()?)
+        });
+        self.kept = known;
+        self.keep(*counted.as_ref().unwrap_or(&reached));
+        Ok(counted?.lines)
+    }
+
+    /// Keeps how many lines were counted or written, if that saves the next start some reading.
+    fn keep(&mut self, count: Count) {
+        if !self.numbers.seeded() || count.bytes < self.kept.bytes.saturating_add(WORTH_KEEPING) {
+            return;
+        }
+        self.kept = count;
+        self.kept_at = Instant::now();
+        if let Err(error) = checkpoint::save(&self.path, count)
+            && self.cannot_keep.is_first()
+        {
+            warn!(file = %self.path.display(), "cannot keep the count of lines, so each start counts them all: {error}");
+        }
+    }
+
+    /// Goes on with an empty file, after giving the full one the name `PATH.1`.
     fn rotate(&mut self) -> anyhow::Result<()> {
-        // Where the path is a link, the files stay in the folder that it leads to.
-        let path = fs::canonicalize(&self.path)?;
-        let (rotated, fresh) = (rotation::rotated(&path), rotation::fresh(&path));
-        rotation::remove(&fresh)?; // left by a rotation that failed
-        let file = open_locked(&fresh, true, self.durable)?;
-        rotation::link(&path, &rotated).with_context(|| format!("cannot replace {}", rotated.display()))?;
-        fs::rename(&fresh, &path)?;
-        info!(file = %path.display(), rotated = %rotated.display(), bytes = self.size, "rotated");
+        let lock = self.lock.as_ref();
+        let file = match rotation::rotate(&self.path, self.durable, |fresh| {
+            lock.map_or(Ok(()), |lock| lock.cover(fresh))
+        }) {
+            Err(error) if rotation::is_hopeless(&error) => {
+                warn!(file = %self.path.display(), "going on without rotating, as that can't be done here: {error:#}");
+                self.max_size = None;
+                return Ok(());
+            }
+            rotated => rotated?,
+        };
+        info!(file = %self.path.display(), rotated = %rotation::rotated(&self.path).display(), bytes = self.size, "rotated");
         self.file = None; // where the folder can't be synced, opening the file tries that again
-        self.size = 0;
-        self.lines = 0;
-        sync_folder(&path, self.durable)?;
+        (self.size, self.lines, self.kept) = (0, 0, Count::default());
+        if self.durable {
+            disk::sync_folder(&self.path)?;
+        }
         self.file = Some(file);
         Ok(())
     }
 }
 
-/// Opens (and creates) `path` for appending and takes the lock that makes this process its one writer. One that
-/// `is_new` must not be there before, not even as a link.
-fn open_locked(path: &Path, is_new: bool, durable: bool) -> anyhow::Result<File> {
-    loop {
-        // O_DSYNC makes `write` return only when the data is durable; O_NONBLOCK keeps a FIFO from hanging the open.
-        let flags = if durable { OFlags::DSYNC | OFlags::NONBLOCK } else { OFlags::NONBLOCK };
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .create_new(is_new)
-            .custom_flags(flags.bits().cast_signed())
-            .open(path)
-            .map_err(|error| crate::access::explain(path, error))?;
-        let metadata = file.metadata().with_context(|| format!("cannot stat {}", path.display()))?;
-        if !metadata.is_file() {
-            bail!("{} is not a regular file", path.display());
-        }
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => bail!("another generator is appending to {}", path.display()),
-            Err(error) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
-        }
-        // Between the open and the lock, the lock's last holder may have rotated the file away.
-        if names(path, &metadata)? {
-            sync_folder(path, durable)?;
-            return Ok(file);
-        }
+/// Something that is said once.
+#[derive(Default)]
+struct Once(bool);
+
+impl Once {
+    fn is_first(&mut self) -> bool {
+        !mem::replace(&mut self.0, true)
     }
 }
 
-/// Lets the `size` bytes that an earlier run left reach the disk. Where that run was killed while the disk failed, the kernel
-/// believes that they have, and only another place on the disk helps. As much may be missing as one `write` holds.
-fn make_durable(path: &Path, file: &File, size: u64) -> io::Result<()> {
-    file.sync_all()?;
-    let Some(start) = disk::lacks(path, file, size.saturating_sub(BATCH as u64), size)? else { return Ok(()) };
-    warn!(file = %path.display(), bytes = size - start, "the last lines have not reached the disk; writing them again");
-    let mut tail = vec![0; (size - start) as usize];
-    file.read_exact_at(&mut tail, start)?;
-    file.set_len(start)?;
-    let mut file = file;
-    file.write_all(&tail)
-}
-
-/// Whether `path` names the very file that `held` describes.
-///
-/// # Errors
-///
-/// When that can't be looked up.
-pub fn names(path: &Path, held: &fs::Metadata) -> anyhow::Result<bool> {
-    match fs::metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("cannot stat {}", path.display())),
+/// Lets a probe know that this writer is alive.
+fn tell(lock: &mut Option<Lock>, doing: Doing) {
+    if let Some(lock) = lock {
+        lock.tell(doing);
     }
 }
 
-/// A new name in a folder is durable only when the folder is.
-fn sync_folder(path: &Path, durable: bool) -> anyhow::Result<()> {
-    if durable {
-        let folder = crate::access::folder_of(path);
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .with_context(|| format!("cannot sync {}", folder.display()))?;
-    }
-    Ok(())
-}
-
-/// Cuts `file` after its last newline; returns the length that it then has and the number of bytes cut off.
-fn cut_incomplete_line(file: &File) -> io::Result<(u64, u64)> {
-    let size = file.metadata()?.len();
-    let complete = end_of_last_line(file, size)?;
-    if complete < size {
-        file.set_len(complete)?;
-    }
-    Ok((complete, size - complete))
-}
-
-/// The number of bytes up to and including the last newline before `size`. Reads backwards, only as far as it must.
-fn end_of_last_line(file: &File, size: u64) -> io::Result<u64> {
-    let mut chunk = vec![0; BATCH];
-    let mut end = size;
-    while end > 0 {
-        let start = end.saturating_sub(BATCH as u64);
-        let chunk = &mut chunk[..(end - start) as usize];
-        file.read_exact_at(chunk, start)?;
-        if let Some(newline) = memchr::memrchr(b'\n', chunk) {
-            return Ok(start + newline as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
-}
-
-fn count_lines(file: &File, size: u64) -> io::Result<u64> {
-    let mut chunk = vec![0; 1024 * 1024];
-    let (mut lines, mut position) = (0, 0);
-    while position < size {
-        let wanted = chunk.len().min(usize::try_from(size - position).unwrap_or(usize::MAX));
-        file.read_exact_at(&mut chunk[..wanted], position)?;
-        lines += count_newlines(&chunk[..wanted]);
-        position += wanted as u64;
-    }
-    Ok(lines)
-}
-
-fn count_newlines(bytes: &[u8]) -> u64 {
-    memchr::memchr_iter(b'\n', bytes).count() as u64
+/// Leaves no incomplete line in a `file` that is given up.
+fn cut_torn(file: &File) -> anyhow::Result<()> {
+    lines::cut_incomplete(file, |_| Ok(())).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::path::Path;
+
     use super::*;
 
     /// An appender that has written 3 lines durably, and whose write of the 4th has failed after the kernel took it.
@@ -394,7 +400,7 @@ mod tests {
     }
 
     fn appender(path: PathBuf) -> Appender {
-        Appender::new(path, Numbers::new(Some(42)).unwrap(), true, None)
+        Appender::new(path, Numbers::new(Some(42)).unwrap(), true, None, Arc::default())
     }
 
     /// What a file of so many lines holds.

@@ -1,34 +1,73 @@
 //! `generator check`: is the generator that writes this file alive? A probe for an image that has no shell.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-use crate::access::folder_of;
+use crate::file::lock;
+use crate::file::status::{Doing, Status};
+use crate::permissions::folder_of;
+
+/// How long a disk may take to say anything.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Returns a sentence that says why all is well.
 ///
 /// # Errors
 ///
-/// When the file has not been written for three intervals and a second, although there was room to write.
-pub fn check(file: &Path, interval: Duration) -> anyhow::Result<String> {
+/// When the file has not been written for three intervals and a second, although there was room to write and nothing to count;
+/// and when the disk does not say.
+pub async fn check(file: PathBuf, interval: Duration) -> anyhow::Result<String> {
+    let name = file.display().to_string();
+    let looked = timeout(PATIENCE, spawn_blocking(move || look(&file, interval))).await;
+    looked
+        .with_context(|| format!("the disk of {name} has not answered for {PATIENCE:?}"))?
+        .context("the probe failed")?
+}
+
+fn look(file: &Path, interval: Duration) -> anyhow::Result<String> {
     let allowed = interval.saturating_mul(3).saturating_add(Duration::from_secs(1));
-    let age = std::fs::metadata(file).and_then(|metadata| metadata.modified()).map(age_of);
-    match age {
-        Ok(age) if age <= allowed => Ok(format!("{} was written {age:.1?} ago", file.display())),
-        // A restart frees no space, so a generator that waits for some is left alone.
-        _ if is_full(folder_of(file)) => {
-            Ok(format!("the disk is full; the generator waits to write {}", file.display()))
+    let written = std::fs::metadata(file).and_then(|metadata| metadata.modified()).map(Age::of);
+    let status = Status::read(&lock::of(file));
+    let said = status.as_ref().and_then(Status::age);
+    let file_name = file.display();
+    match (written, status.map(|status| status.doing)) {
+        (Ok(Age::Past(age)), _) if age <= allowed => Ok(format!("{file_name} was written {age:.1?} ago")),
+        (Ok(Age::Future(age)), _) if age <= allowed => Ok(format!("{file_name} was written just now")),
+        (Ok(_), Some(Doing::Counting(percent))) if said.is_some_and(|age| age <= allowed) => {
+            Ok(format!("the generator is counting the lines of {file_name}: {percent} %"))
         }
-        Ok(age) => bail!("{} was last written {age:.1?} ago, which is more than {allowed:?}", file.display()),
-        Err(error) => Err(error).with_context(|| format!("cannot stat {}", file.display())),
+        (Ok(Age::Future(_)), Some(Doing::Appending))
+            if let Some(age) = said
+                && age <= allowed =>
+        {
+            Ok(format!("{file_name} was written {age:.1?} ago"))
+        }
+        // A restart frees no space, so a generator that waits for some is left alone.
+        _ if is_full(folder_of(file)) => Ok(format!("the disk is full; the generator waits to write {file_name}")),
+        (Ok(Age::Past(age)), _) => bail!("{file_name} was last written {age:.1?} ago, which is more than {allowed:?}"),
+        // Its next line would have put that right.
+        (Ok(Age::Future(age)), _) => {
+            bail!("{file_name} was last written before the clock was set back by {age:.1?} or more")
+        }
+        (Err(error), _) => Err(error).with_context(|| format!("cannot stat {file_name}")),
     }
 }
 
-/// The time since `modified`; none at all if that is in the future, as after the clock was set back.
-fn age_of(modified: SystemTime) -> Duration {
-    SystemTime::now().duration_since(modified).unwrap_or_default()
+/// How far a date is from now.
+enum Age {
+    Past(Duration),
+    /// As after the clock was set back.
+    Future(Duration),
+}
+
+impl Age {
+    fn of(date: SystemTime) -> Self {
+        SystemTime::now().duration_since(date).map_or_else(|error| Self::Future(error.duration()), Self::Past)
+    }
 }
 
 /// Whether an unprivileged process finds no free block, or no free inode, on the file system of `folder`.

@@ -126,25 +126,25 @@ node_port() {
 
 first_node() { kubectl get nodes -o jsonpath='{.items[0].metadata.name}'; }
 
-# Makes the volume for claim $1, where the cluster makes none of its own: a folder on the (only) node, given to group
-# $2, as fsGroup would do it for other kinds of volume.
+# Makes the volume for claim $1, of size $3 (64Mi), where the cluster makes none of its own: a folder on the (only) node,
+# given to group $2, as fsGroup would do it for other kinds of volume.
 make_volume() {
-  local node
+  local node volume=$NAMESPACE-$1
   [ -z "$(kubectl get storageclass -o jsonpath='{.items[?(@.metadata.annotations.storageclass\.kubernetes\.io/is-default-class=="true")].metadata.name}')" ] || return 0
   node=$(first_node)
-  on_node "$node" <<<"mkdir -m 2775 /tmp/$NAMESPACE && chgrp $2 /tmp/$NAMESPACE && chmod 2775 /tmp/$NAMESPACE" ||
+  on_node "$node" <<<"mkdir -m 2775 /tmp/$volume && chgrp $2 /tmp/$volume && chmod 2775 /tmp/$volume" ||
     cannot_reach $? "folders of node $node, for a volume that the cluster does not make,"
   kubectl apply -f - <<VOLUME
 apiVersion: v1
 kind: PersistentVolume
 metadata:
-  name: $NAMESPACE
+  name: $volume
 spec:
-  capacity: {storage: 64Mi}
+  capacity: {storage: ${3:-64Mi}}
   accessModes: [ReadWriteOnce]
   persistentVolumeReclaimPolicy: Retain
   claimRef: {namespace: $NAMESPACE, name: $1}
-  hostPath: {path: /tmp/$NAMESPACE, type: Directory}
+  hostPath: {path: /tmp/$volume, type: Directory}
   nodeAffinity:
     required:
       nodeSelectorTerms:
@@ -152,10 +152,11 @@ spec:
 VOLUME
 }
 
-remove_volume() { # that make_volume made for namespace $1, if it made one
-  local node
-  node=$(kubectl get persistentvolume "$1" --ignore-not-found -o jsonpath='{.spec.nodeAffinity.required.nodeSelectorTerms[0].matchFields[0].values[0]}')
-  [ -n "$node" ] || return 0
-  kubectl delete persistentvolume "$1" >/dev/null
-  on_node "$node" <<<"rm -rf '/tmp/$1'"
+remove_volumes() { # that make_volume made for namespace $1; given a $2, for claims whose names begin so
+  local volume node
+  while read -r volume node; do
+    [[ $volume == "$1-${2-}"* ]] || continue
+    kubectl delete persistentvolume "$volume" >/dev/null
+    on_node "$node" <<<"rm -rf '/tmp/$volume'"
+  done < <(kubectl get persistentvolume -o jsonpath="{range .items[?(@.spec.claimRef.namespace=='$1')]}{.metadata.name} {.spec.nodeAffinity.required.nodeSelectorTerms[0].matchFields[0].values[0]}{'\n'}{end}")
 }

@@ -138,6 +138,11 @@ export class Visit {
     }
   }
 
+  // Waits until so many lines came since the page was opened, each once.
+  counted(lines) {
+    return this.shows('new', `${lines} line${lines === '1' ? '' : 's'}, none lost, none twice`);
+  }
+
   // Waits until the page follows the file. On a slow machine that may have grown stale meanwhile.
   isConnected() {
     return this.shows('word', /^(Live|Stale)$/);

@@ -58,7 +58,9 @@ fn a_bad_duration_is_named_with_its_flag() {
 
 #[test]
 fn a_bad_address_is_named_with_its_flag() {
-    for value in ["nonsense", "127.0.0.1", ":8000", "8000", "127.0.0.1:99999", "::1:8000", "127.0.0.1:-1"] {
+    for value in
+        ["nonsense", "127.0.0.1", "localhost", "numbers:8000", "99999", "127.0.0.1:99999", "::1:8000", "127.0.0.1:-1"]
+    {
         refuses(&["--listen", value], &[], &["--listen", &format!("'{value}'")]);
         refuses(&["check", "--listen", value], &[], &["--listen", &format!("'{value}'")]);
     }
@@ -83,10 +85,59 @@ fn a_bad_form_or_level_of_the_log_is_named_with_its_flag() {
 }
 
 #[test]
-fn a_bad_variable_is_named_by_its_flag() {
-    refuses(&[], &[("ECHO_DRAIN_DELAY", "nonsense")], &["--drain-delay", "'nonsense'"]);
-    refuses(&[], &[("ECHO_LISTEN", "nonsense")], &["--listen", "'nonsense'"]);
-    refuses(&[], &[("ECHO_MAX_CONNECTIONS", "0")], &["--max-connections", "'0'"]);
+fn a_bad_variable_is_named_with_its_flag() {
+    for (variable, flag, value) in [
+        ("ECHO_DRAIN_DELAY", "--drain-delay", "nonsense"),
+        ("ECHO_DRAIN_TIMEOUT", "--drain-timeout", "nonsense"),
+        ("ECHO_FRESH_WITHIN", "--fresh-within", "nonsense"),
+        ("ECHO_LISTEN", "--listen", "nonsense"),
+        ("ECHO_UPSTREAM", "--upstream", "nonsense"),
+        ("ECHO_MAX_CONNECTIONS", "--max-connections", "0"),
+        ("ECHO_MAX_LIVE", "--max-live", "0"),
+        ("ECHO_NAME", "--name", "a b"),
+        ("ECHO_ALLOW_ORIGIN", "--allow-origin", "nonsense"),
+        ("ECHO_FOLLOW_LINKS", "--follow-links", "nonsense"),
+        ("ECHO_LOG_FORMAT", "--log-format", "nonsense"),
+        ("ECHO_LOG_LEVEL", "--log-level", "nonsense"),
+    ] {
+        refuses(&[], &[(variable, value)], &[variable, flag, &format!("'{value}'")]);
+    }
+    refuses(&["check"], &[("ECHO_LISTEN", "nonsense")], &["ECHO_LISTEN", "--listen"]);
+}
+
+#[test]
+fn a_bad_flag_does_not_blame_the_variable() {
+    let (_, said) = run(&["--listen", "nonsense"], &[("ECHO_LISTEN", "8000")]);
+    assert!(!said.contains("ECHO_LISTEN"), "{said}");
+    let (_, said) = run(&["--listen=nonsense"], &[("ECHO_LISTEN", "8000")]);
+    assert!(!said.contains("ECHO_LISTEN"), "{said}");
+}
+
+#[test]
+fn a_variable_of_no_use_is_named() {
+    for variable in ["ECHO_UPSTREAM_CA", "ECHO_UPSTREAM_TOKEN_FILE"] {
+        let (status, said) = run(&[], &[(variable, "file")]);
+        assert_eq!(status, Some(2));
+        assert!(said.contains(&format!("{variable} is set")) && said.contains("--upstream <URL>"), "{said}");
+    }
+}
+
+#[test]
+fn what_was_meant_is_said() {
+    for (arguments, meant) in [
+        (&["--port", "8080"][..], "'--listen 8080'"),
+        (&["--port=8080"], "'--listen 8080'"),
+        (&["-p", "8080"], "'--listen 8080'"),
+        (&["check", "--port", "8080"], "'--listen 8080'"),
+        (&["--host", "127.0.0.1"], "'--listen 127.0.0.1:8000'"),
+        (&["--bind", "127.0.0.1"], "'--listen 127.0.0.1:8000'"),
+        (&["app.log"], "'--file app.log'"),
+        (&["--log-level", "debug", "app.log"], "'--file app.log'"),
+    ] {
+        let (status, said) = run(arguments, &[]);
+        assert_eq!(status, Some(2));
+        assert!(said.contains(meant) && !said.contains("'-- -"), "{arguments:?}: {said}");
+    }
 }
 
 #[test]
@@ -119,7 +170,6 @@ fn a_path_that_only_a_folder_can_have_is_refused() {
 #[test]
 fn an_empty_path_is_refused() {
     refuses(&["--file", ""], &[], &["--file"]);
-    refuses(&[], &[("ECHO_FILE", "")], &["--file"]);
 }
 
 #[test]
@@ -134,12 +184,28 @@ fn a_name_that_is_another_routes_is_refused() {
 fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    fails_to_start(&["--listen", &address], &[&format!("cannot listen on {address}: Address already in use")]);
+    let reason = format!("cannot listen on {address}: Address already in use");
+    fails_to_start(&["--listen", &address], &[&reason, "--listen", "ECHO_LISTEN"]);
 }
 
 #[test]
 fn the_address_of_another_machine_is_named() {
     fails_to_start(&["--listen", "192.0.2.1:8000"], &["cannot listen on 192.0.2.1:8000: Cannot assign"]);
+}
+
+#[test]
+fn a_variable_that_names_nothing_is_named_itself() {
+    for (variable, flag) in [
+        ("ECHO_TOKEN_FILE", "--token-file"),
+        ("ECHO_UPSTREAM_TOKEN_FILE", "--upstream-token-file"),
+        ("ECHO_UPSTREAM_CA", "--upstream-ca"),
+        ("ECHO_FILE", "--file"),
+    ] {
+        let upstream = ("ECHO_UPSTREAM", "https://numbers/data");
+        let (status, said) = run(&[], &[upstream, (variable, "missing/file")]);
+        assert_eq!(status, Some(1));
+        assert!(said.contains(variable) && said.contains(flag) && said.contains("missing"), "{said}");
+    }
 }
 
 #[test]

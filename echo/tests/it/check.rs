@@ -120,6 +120,49 @@ fn a_server_can_listen_on_ipv6_and_be_checked() {
     assert!(said.starts_with(&format!("http://[::1]:{port}/readyz answered 503")), "{said}");
 }
 
+/// Runs a program, with arguments, on a network of its own, whose settings `script` has changed.
+fn on_a_network(script: &str) -> Option<String> {
+    let shell = format!("ip link set lo up && {script}");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--net", "sh", "-c", &shell, env!("CARGO_BIN_EXE_echo")]);
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::write(folder.path().join("data"), "1\n").unwrap();
+    let output = unshare.current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    if said.contains("unshare:") || said.contains("Read-only") {
+        eprintln!("skipped: no network of its own: {said}");
+        return None;
+    }
+    Some(said)
+}
+
+#[test]
+fn what_listens_everywhere_is_found_on_every_setting_of_the_kernel() {
+    for setting in ["true", "sysctl -q net.ipv6.conf.all.disable_ipv6=1", "sysctl -q net.ipv6.bindv6only=1"] {
+        for listen in ["[::]:8000", "0.0.0.0:8000", "8000"] {
+            let script = format!(
+                "{setting}; \"$0\" --listen {listen} & server=$!
+                until \"$0\" check --listen {listen} || [ $((tries += 1)) = 50 ]; do sleep 0.1; done
+                \"$0\" check http://127.0.0.1:8000/readyz; kill $server; wait"
+            );
+            let Some(said) = on_a_network(&script) else { return };
+            assert_eq!(said.matches("/readyz answered 200").count(), 2, "{setting}, {listen}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_link_local_address_has_a_zone() {
+    let script = r#"
+        ip address add fe80::1/64 dev lo nodad; mkdir copy
+        "$0" --listen [fe80::1%1]:8000 & server=$!
+        "$0" --listen 127.0.0.1:8001 --file copy/data --upstream http://[fe80::1%25lo]:8000/data & mirror=$!
+        until "$0" check http://127.0.0.1:8001/readyz || [ $((tries += 1)) = 50 ]; do sleep 0.1; done
+        "$0" check --listen [fe80::1%1]:8000; kill $server $mirror; wait"#;
+    let Some(said) = on_a_network(script) else { return };
+    assert_eq!(said.matches("/readyz answered 200").count(), 2, "{said}");
+}
+
 #[test]
 fn nothing_that_listens_fails() {
     // The same port on another address: as long as it is taken here, nobody can have it on all.

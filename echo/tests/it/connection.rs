@@ -79,7 +79,7 @@ fn every_answer_has_the_headers_that_keep_browsers_safe() {
     for (method, path, headers, status) in KINDS {
         check(method, path, headers, status);
     }
-    check("OPTIONS", "/data", &["Access-Control-Request-Method: GET"], 405);
+    check("OPTIONS", "/data", &["Access-Control-Request-Method: GET"], 204);
     fs::remove_file(server.file()).unwrap();
     check("GET", "/data", &[], 503);
     check("GET", "/readyz", &[], 503);
@@ -286,21 +286,21 @@ fn a_client_that_goes_is_missed_though_it_waits_for_new_lines() {
     }
 }
 
-/// An answer to the same bytes may be given again within a second; it must not bring along how another's connection ended.
+/// The body is not read, so nothing behind it can be a request.
 #[test]
-fn a_connection_does_not_end_because_that_of_another_did() {
+fn a_request_with_a_body_is_told_that_the_connection_ends() {
     let server = Server::serving("1\n");
-    let request = format!("{}0\r\n\r\n", head("GET", "/data", &["Transfer-Encoding: chunked"]));
-    for _ in 0..20 {
-        let mut first = Client::connect(server.address);
-        first.send(&request);
-        first.answer(false);
-        first.stream().shutdown(Shutdown::Write).unwrap();
-        assert_eq!(first.rest(), b"");
-        let mut other = Client::connect(server.address);
-        for _ in 0..2 {
-            other.send(&request);
-            assert_eq!(other.answer(false).header("connection"), None);
-        }
+    for (method, framing, body) in [
+        ("POST", "Content-Length: 3", "abc"),
+        ("GET", "Content-Length: 3", "abc"),
+        ("GET", "Transfer-Encoding: chunked", "0\r\n\r\n"),
+        ("HEAD", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n\r\n"),
+    ] {
+        let mut client = Client::connect(server.address);
+        client.send(head(method, "/data", &[framing]) + body);
+        assert_eq!(client.answer(method == "HEAD").the("connection"), "close", "{method} {framing}");
+        assert_eq!(client.rest(), b"", "{method} {framing}");
+        client = Client::connect(server.address);
+        assert_eq!(client.request(method, "/data", &["Content-Length: 0"]).header("connection"), None, "{method}");
     }
 }

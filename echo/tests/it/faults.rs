@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use tempfile::TempDir;
 
@@ -45,7 +45,7 @@ fn serving_by_permission(content: &[u8]) -> Server {
 
 /// Checks that the file can't be had, and that the server says so to everyone in the right way.
 #[track_caller]
-fn is_unavailable(client: &mut Client, what: &str) {
+pub fn is_unavailable(client: &mut Client, what: &str) {
     for headers in [&[][..], &["Range: bytes=0-"], &["If-None-Match: *"]] {
         let answer = client.request("GET", "/data", headers);
         assert_eq!((answer.status, answer.the("retry-after")), (503, "1"), "{what}");
@@ -74,13 +74,14 @@ fn what_is_no_file_is_unavailable_until_there_is_one() {
     let server = Server::serving("1\n");
     let path = server.file();
     let mut client = Client::connect(server.address);
-    let states: [(&str, &dyn Fn()); 7] = [
+    let states: [(&str, &dyn Fn()); 8] = [
         ("nothing", &|| {}),
         ("a folder", &|| fs::create_dir(&path).unwrap()),
         // Nobody writes to it, and the server must not wait for that.
         ("a FIFO", &|| mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap()),
         ("a socket", &|| drop(UnixListener::bind(&path).unwrap())),
-        ("a device", &|| symlink("/dev/zero", &path).unwrap()),
+        ("a device", &|| mknodat(CWD, &path, FileType::CharacterDevice, Mode::RUSR, makedev(1, 5)).unwrap()),
+        ("a link to a device", &|| symlink("/dev/zero", &path).unwrap()),
         ("a link to nothing", &|| symlink("nothing", &path).unwrap()),
         ("a link to itself", &|| symlink("data", &path).unwrap()),
     ];
@@ -92,25 +93,6 @@ fn what_is_no_file_is_unavailable_until_there_is_one() {
         server.replace(format!("after {what}\n"));
         assert_eq!(client.get("/data").text(), format!("after {what}\n"));
     }
-}
-
-/// As Kubernetes switches the files of a `ConfigMap`.
-#[test]
-fn a_link_is_followed_wherever_it_leads() {
-    let server = Server::start(&[]);
-    let mut client = Client::connect(server.address);
-    let mut tags = Vec::new();
-    for name in ["a", "b", "a"] {
-        fs::write(server.folder.path().join(name), "same\n").unwrap();
-        let new = server.folder.path().join("new");
-        symlink(name, &new).unwrap();
-        fs::rename(&new, server.file()).unwrap();
-        let answer = client.get("/data");
-        assert_eq!(answer.text(), "same\n");
-        tags.push(answer.the("etag").to_owned());
-    }
-    assert_ne!(tags[0], tags[1]);
-    assert_eq!(tags[0], tags[2]);
 }
 
 #[test]

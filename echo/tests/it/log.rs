@@ -1,13 +1,18 @@
 //! What an operator reads.
 
 use std::fs::{OpenOptions, remove_file};
+use std::io::{BufRead, BufReader, Write, pipe};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Instant;
 
-use rustix::process::Signal;
+use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::{get, request};
-use crate::process::{Program, Server, echo};
+use crate::process::{PATIENCE, Program, Server, echo, eventually};
 
 /// Makes the file come, change in every way and go, with two requests after each change; then stops the server. Returns the log.
 fn life_of_a_file(arguments: &[&str]) -> Vec<String> {
@@ -160,4 +165,39 @@ fn the_whole_family_logs_in_one_form() {
     for line in family.log_to_the_end().lines() {
         assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
     }
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_an_answer_nor_the_end() {
+    let folder = TempDir::new().unwrap();
+    let (log, writer) = pipe().unwrap();
+    // The same pipe, opened anew, so that nobody else's writes become non-blocking.
+    let pipe = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let mut filler = OpenOptions::new().write(true).custom_flags(nonblocking).open(pipe).unwrap();
+    let mut command = echo(folder.path());
+    let mut server = command.args(["--listen", "127.0.0.1:0", "--log-level", "debug"]).stderr(writer).spawn().unwrap();
+
+    let first = BufReader::with_capacity(200, &log).lines().next().unwrap().unwrap();
+    let address = first.rsplit_once("http://").unwrap().1.parse().unwrap();
+    get(address, "/healthz"); // what is logged at start is behind us
+    while filler.write(&[b'\n'; 4096]).is_ok() {}
+    while filler.write(b"\n").is_ok() {}
+    for _ in 0..10 {
+        assert_eq!(get(address, "/healthz").status, 200);
+    }
+    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+    let (asked, mut status) = (Instant::now(), None);
+    eventually("it ends, or takes too long", || {
+        status = server.try_wait().unwrap();
+        status.is_some() || asked.elapsed() > PATIENCE / 2
+    });
+    server.kill().unwrap();
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+}
+
+/// Each program has its own copy.
+#[test]
+fn both_programs_write_their_log_in_the_same_way() {
+    assert_eq!(include_str!("../../src/stderr.rs"), include_str!("../../../generator/src/stderr.rs"));
 }

@@ -1,15 +1,21 @@
 //! Black-box tests: the real binary, real sockets, real files.
 
 mod bad_input;
+mod calls;
 mod check;
 mod client;
 mod conditional;
 mod connection;
+mod endless_line;
 mod faults;
 mod freshness;
+mod fuse;
 mod generator;
+mod half_closed;
 mod hostile;
+mod init;
 mod limits;
+mod links;
 mod live;
 mod log;
 mod metrics;
@@ -23,7 +29,9 @@ mod proc;
 mod process;
 mod range;
 mod ready;
+mod rooms;
 mod routes;
+mod slow_disk;
 mod snapshot;
 mod stop;
 mod supervise;

@@ -1,6 +1,8 @@
 //! `/metrics`: what the server says about itself.
 
 use std::fs;
+use std::net::TcpStream;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
@@ -25,6 +27,24 @@ fn the_file_is_measured() {
     fs::remove_file(server.file()).unwrap();
     assert_eq!(sample(&server, "echo_file_length_bytes"), None);
     assert_eq!(sample(&server, "echo_newest_line_age_seconds"), None);
+}
+
+#[test]
+fn the_process_is_measured() {
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let server = Server::serving("1\n");
+    let after = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let figure = |name: &str| sample(&server, &format!("process_{name}")).unwrap();
+    // The kernel tells when it was booted in whole seconds.
+    assert!((before - 2.0..after + 2.0).contains(&figure("start_time_seconds")));
+    assert!(figure("cpu_seconds_total") < 60.0);
+    assert!(figure("resident_memory_bytes") > 100_000.0);
+    assert!(figure("virtual_memory_bytes") >= figure("resident_memory_bytes"));
+    let open = figure("open_fds");
+    let _connections: Vec<_> = (0..5).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    get(server.address, "/healthz"); // accepted after the others
+    assert!(figure("open_fds") >= open + 5.0);
+    assert!(figure("max_fds") >= figure("open_fds"));
 }
 
 #[test]

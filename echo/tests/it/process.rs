@@ -39,7 +39,12 @@ pub struct Program {
 impl Program {
     /// Starts `command`, which must log to stderr.
     pub fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_on(command, Stdio::null())
+    }
+
+    /// Starts `command`, which must log to stderr, with something to read.
+    pub fn start_on(command: &mut Command, stdin: Stdio) -> Self {
+        let mut child = command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         let seen = Arc::new(Mutex::new(String::new()));
@@ -135,9 +140,7 @@ impl Server {
 
     /// Starts a server on a file with `content`.
     pub fn serving(content: impl AsRef<[u8]>) -> Self {
-        let folder = TempDir::new().unwrap();
-        std::fs::write(folder.path().join("data"), content).unwrap();
-        Self::start_in(folder, &[])
+        Self::with(content, &[])
     }
 
     /// Starts a server on a file of [`BIG`] bytes.
@@ -145,6 +148,13 @@ impl Server {
         let folder = TempDir::new().unwrap();
         let file = File::create(folder.path().join("data")).unwrap();
         file.write_all_at(b"\n", BIG - 1).unwrap();
+        Self::start_in(folder, arguments)
+    }
+
+    /// The same with more arguments.
+    pub fn with(content: impl AsRef<[u8]>, arguments: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("data"), content).unwrap();
         Self::start_in(folder, arguments)
     }
 

@@ -3,11 +3,11 @@
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::{Client, get};
-use crate::process::Server;
+use crate::process::{Server, eventually};
 
 /// Asks whether the server is ready; returns the status and what else it says.
 #[track_caller]
@@ -90,7 +90,9 @@ fn readiness_tells_length_age_and_generation() {
         assert_eq!(body["age_seconds"].is_null(), data.body.is_empty(), "{content:?}");
     }
     File::open(server.file()).unwrap().set_modified(SystemTime::now() + Duration::from_hours(1)).unwrap();
-    assert_eq!(ready(&mut client).1["age_seconds"], json!(0.0), "what comes from the future is new");
+    let seen = ready(&mut client).1["age_seconds"].as_f64().unwrap();
+    assert!(seen < 60.0, "what comes from the future is new when it is first seen: {seen}");
+    eventually("it ages from then on", || ready(&mut client).1["age_seconds"].as_f64().unwrap() > seen);
 }
 
 #[test]
@@ -116,4 +118,20 @@ fn a_server_that_must_be_fresh_is_ready_only_while_it_is() {
         // However old it is, it can be had.
         assert_eq!(get(server.address, "/data").status, if server.file().exists() { 200 } else { 503 }, "{what}");
     }
+}
+
+/// A writer that hangs in the middle of a line is as late as one that hangs between two.
+#[test]
+fn an_incomplete_line_makes_nothing_fresh() {
+    let server = Server::serving("1\n");
+    let mut client = Client::connect(server.address);
+    age(&server, Duration::from_secs(100));
+    let mut age_of_newest_line = || ready(&mut client).1["age_seconds"].as_f64().unwrap();
+    assert!(age_of_newest_line() > 99.0);
+    server.append("2");
+    assert!(age_of_newest_line() > 99.0, "begun");
+    server.append("2");
+    assert!(age_of_newest_line() > 99.0, "gone on with");
+    server.append("\n");
+    assert!(age_of_newest_line() < 60.0, "complete");
 }

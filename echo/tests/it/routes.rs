@@ -167,21 +167,66 @@ fn any_other_path_is_not_found() {
 #[test]
 fn any_verb_but_get_and_head_is_refused() {
     let server = Server::serving("1\n");
-    let mut client = Client::connect(server.address);
     for path in ["/data", "/%64ata", "/", "/healthz", "/readyz"] {
-        for verb in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get", "GETS"] {
+        for verb in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "get", "GETS"] {
             let body = "not for you\n";
             let length = format!("Content-Length: {}", body.len());
+            let mut client = Client::connect(server.address);
             client.send(crate::client::head(verb, path, &[&length, "Range: bytes=0-0", "If-None-Match: *"]) + body);
             let answer = client.answer(false);
-            assert_eq!(answer.status, 405, "{verb} {path}");
+            assert_eq!((answer.status, answer.the("cache-control")), (405, "no-store"), "{verb} {path}");
+            assert_eq!(answer.the("connection"), "close", "{verb} {path}: the body is not read");
             let allowed: BTreeSet<&str> = answer.the("allow").split(',').map(str::trim).collect();
-            assert_eq!(allowed, BTreeSet::from(["GET", "HEAD"]), "{verb} {path}");
+            assert_eq!(allowed, BTreeSet::from(["GET", "HEAD", "OPTIONS"]), "{verb} {path}");
             assert!(answer.text().ends_with(".\n") && answer.text().lines().count() == 1, "{}", answer.text());
         }
     }
+    let mut client = Client::connect(server.address);
     assert_eq!(client.get("/data").text(), "1\n");
     fs::remove_file(server.file()).unwrap();
     let answer = client.request("DELETE", "/data", &[]);
     assert_eq!((answer.status, answer.header("retry-after")), (405, None), "a file that comes changes nothing");
+}
+
+#[test]
+fn what_can_be_asked_is_told() {
+    let server = Server::serving("1\n");
+    let mut client = Client::connect(server.address);
+    for path in ["/data", "/data?offset=-1", "/", "/healthz", "/readyz", "/metrics", "/-/page.js"] {
+        let answer = client.request("OPTIONS", path, &[]);
+        assert_eq!((answer.status, answer.the("allow")), (204, "GET, HEAD, OPTIONS"), "{path}");
+        assert_eq!((answer.the("cache-control"), answer.text()), ("no-store", ""), "{path}");
+    }
+}
+
+#[test]
+fn answers_say_who_gives_them() {
+    let served_by = |arguments: &[&str]| {
+        let server = Server::with("1\n", arguments);
+        let mut client = Client::connect(server.address);
+        let names = ["/data", "/", "/nothing", "/healthz"]
+            .map(|path| client.get(path).header("x-served-by").map(str::to_owned));
+        assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+        names[0].clone()
+    };
+    assert_eq!(served_by(&["--name", "echo-0.example"]).as_deref(), Some("echo-0.example"));
+    assert_eq!(served_by(&["--name", "none"]), None);
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(served_by(&[]).as_deref(), Some(host.trim()));
+}
+
+#[test]
+fn pages_of_another_origin_may_read_if_they_are_named() {
+    let server = Server::with("1\n", &["--allow-origin", "https://example.org", "--name", "me"]);
+    let answer = get(server.address, "/data");
+    assert_eq!(answer.the("access-control-allow-origin"), "https://example.org");
+    assert_eq!((answer.the("cross-origin-resource-policy"), answer.the("vary")), ("cross-origin", "Origin"));
+    assert!(answer.the("access-control-expose-headers").contains("Stream-Next-Offset"));
+    let preflight = ["Origin: https://example.org", "Access-Control-Request-Method: GET"];
+    let answer = Client::connect(server.address).request("OPTIONS", "/data", &preflight);
+    assert_eq!((answer.status, answer.the("access-control-allow-origin")), (204, "https://example.org"));
+    assert!(answer.the("access-control-allow-headers").contains("Range"));
+    let closed = get(Server::serving("1\n").address, "/data");
+    assert_eq!(closed.header("access-control-allow-origin"), None);
+    assert_eq!(closed.the("cross-origin-resource-policy"), "same-origin");
 }

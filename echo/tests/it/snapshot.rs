@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use crate::client::{Answer, Client, get, head};
 use crate::process::Server;
 
+/// Names a file without a complete line.
+const NO_LINE: &str = "0000000000000000";
 const DAY: Duration = Duration::from_hours(24);
 
 /// The generation that the `ETag` names, of which the form is checked, too.
@@ -130,7 +132,7 @@ fn a_file_with_only_an_incomplete_line_is_answered_as_an_empty_one() {
     for name in ["etag", "stream-next-offset", "content-type", "accept-ranges", "cache-control"] {
         assert_eq!(torn.the(name), empty.the(name));
     }
-    assert_eq!(generation(&empty), "0");
+    assert_eq!(generation(&empty), NO_LINE);
     assert_eq!(empty.the("stream-next-offset").split_once('_').unwrap().1.parse(), Ok(0));
 }
 
@@ -248,12 +250,12 @@ fn a_first_line_may_be_longer_than_what_names_the_file() {
     for length in [4095, 4096, 4097, 10_000, 200_000] {
         let server = Server::serving(vec![b'x'; length - 1]);
         let mut client = Client::connect(server.address);
-        assert_eq!(generation(&client.get("/data")), "0", "not complete yet");
+        assert_eq!(generation(&client.get("/data")), NO_LINE, "not complete yet");
         server.append("\n");
         let answer = client.get("/data");
         assert_eq!(answer.the("content-length"), length.to_string());
         let first = generation(&answer).to_owned();
-        assert_ne!(first, "0");
+        assert_ne!(first, NO_LINE);
         server.append("2\n3");
         let answer = client.get("/data");
         assert_eq!((generation(&answer), answer.body.len()), (&*first, length + 2), "it stays while the file grows");

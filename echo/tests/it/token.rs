@@ -23,8 +23,9 @@ fn everything_but_the_probes_asks_for_the_token() {
     let server = guarded("a-Token.1\n");
     for path in ["/data", "/data?offset=-1", "/data?follow", "/", "/metrics", "/nothing"] {
         let refused = get(server.address, path);
-        assert_eq!((refused.status, refused.the("www-authenticate")), (401, "Bearer"), "{path}");
-        assert_eq!(refused.text(), "This asks for a token: Authorization: Bearer TOKEN.\n");
+        assert_eq!((refused.status, refused.the("cache-control")), (401, "no-store"), "{path}");
+        let offered: Vec<_> = refused.headers.iter().filter(|(name, _)| name == "www-authenticate").collect();
+        assert!(offered[0].1 == "Bearer" && offered[1].1.starts_with("Basic realm="), "{offered:?}");
     }
     assert_eq!((get(server.address, "/healthz").status, get(server.address, "/readyz").status), (200, 200));
     for right in ["Bearer a-Token.1", "bearer a-Token.1", "BEARER  a-Token.1"] {
@@ -32,6 +33,12 @@ fn everything_but_the_probes_asks_for_the_token() {
     }
     assert_eq!(status(&server, "/metrics", "Bearer a-Token.1"), 200);
     assert_eq!(status(&server, "/nothing", "Bearer a-Token.1"), 404);
+    // A browser asks for a name and a password; the name may be any.
+    for password in ["YW55Om EtVG9rZW4uMQ==", "YW55OmEtVG9rZW4uMQ==", "OmEtVG9rZW4uMQ=="] {
+        let expected = if password.contains(' ') { 401 } else { 200 };
+        assert_eq!(status(&server, "/data", &format!("Basic {password}")), expected, "{password}");
+    }
+    assert_eq!(request(server.address, "OPTIONS", "/data", &[]).status, 204, "a preflight can't have a token");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What can never work ends it at start, with one clear line and a status that is not 0.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -29,6 +29,11 @@ fn bad_flags_are_refused_by_name() {
         ("--count many", ["--count", "many"]),
         ("--seed red", ["--seed", "red"]),
         ("--max-size 5", ["--max-size", "'5'"]),
+        ("--max-size 1.5MB", ["--max-size", "10MiB"]),
+        ("--max-size 10XB", ["--max-size", "10MiB"]),
+        ("--max-size MB", ["--max-size", "10MiB"]),
+        ("--max-size 99999999999GB", ["--max-size", "10MiB"]),
+        ("--max-size -1", ["--max-size", "'-1'"]),
         ("--log-format xml", ["--log-format", "xml"]),
         ("--log-level loud", ["--log-level", "loud"]),
         ("surplus", ["surplus", "unrecognized"]),
@@ -45,9 +50,8 @@ fn bad_flags_are_refused_by_name() {
 }
 
 #[test]
-fn bad_variables_are_refused_by_the_name_of_their_flag() {
+fn bad_variables_are_refused_by_their_name() {
     for (variable, value, flag) in [
-        ("GENERATOR_FILE", "", "--file"),
         ("GENERATOR_INTERVAL", "nonsense", "--interval"),
         ("GENERATOR_INTERVAL", "-1s", "--interval"),
         ("GENERATOR_COUNT", "0", "--count"),
@@ -59,7 +63,7 @@ fn bad_variables_are_refused_by_the_name_of_their_flag() {
     ] {
         let folder = Folder::new();
         let ended = Process::start(folder.generator("").env(variable, value)).wait();
-        refused(&ended, &[flag, value]);
+        refused(&ended, &[variable, flag, value]);
         assert!(!folder.path("data").exists(), "{variable}={value}");
     }
 }
@@ -78,16 +82,23 @@ fn what_is_not_a_regular_file_is_refused() {
     mknodat(CWD, folder.path("fifo"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
     let _socket = UnixListener::bind(folder.path("socket")).unwrap();
     folder.write("file", "1\n");
+    symlink("file", folder.path("link")).unwrap();
+    symlink("nowhere", folder.path("dangling")).unwrap();
     for (file, words) in [
         ("folder", "cannot open folder for appending: Is a directory"),
         ("fifo", "fifo is not a regular file"),
         ("/dev/null", "/dev/null is not a regular file"),
-        ("socket", "cannot open socket for appending"),
+        ("socket", "socket is not a regular file"),
+        ("link", "link is a link"),
+        ("dangling", "dangling is a link"),
         ("file/data", "cannot open file/data for appending: Not a directory"),
     ] {
         let said = folder.run(&format!("--file {file}")).failed();
         assert!(said.contains(words), "{said}");
     }
+    assert_eq!(folder.read("file"), "1\n");
+    let left = fs::read_dir(folder.path("")).unwrap().count();
+    assert_eq!(left, 6, "something was made beside them");
 }
 
 #[test]

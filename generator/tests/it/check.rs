@@ -35,9 +35,26 @@ fn a_file_may_be_three_intervals_old() {
     assert!(said.contains("data was last written") && said.contains("more than 10801s"), "{said}");
 }
 
+/// The next line of a generator that is alive has a date that is right again.
 #[test]
-fn a_time_in_the_future_counts_as_now() {
-    written_at(SystemTime::now() + HOUR).run("check").succeeded();
+fn a_time_in_the_future_counts_as_now_but_not_for_long() {
+    written_at(SystemTime::now() + Duration::from_secs(5)).run("check").succeeded();
+    let said = written_at(SystemTime::now() + HOUR).run("check").failed();
+    assert!(said.contains("before the clock was set back"), "{said}");
+}
+
+/// The server of a network file system may have a clock of its own.
+#[test]
+fn a_time_in_the_future_does_no_harm_to_a_generator_that_says_it_is_alive() {
+    let folder = Folder::new();
+    let mut generator = folder.start("--interval 1h");
+    let in_an_hour = || File::open(folder.path("data")).unwrap().set_modified(SystemTime::now() + HOUR).unwrap();
+    wait_until("the first number", || folder.lines("data") == 1);
+    in_an_hour();
+    let said = folder.run("check --interval 10s").succeeded();
+    assert!(said.starts_with("data was written"), "{said}");
+    generator.kill();
+    wait_until("it is missed", || folder.run("check --interval 0s").code == Some(1));
 }
 
 #[test]

@@ -138,3 +138,54 @@ fn the_help_names_every_flag_with_its_variable_and_default() {
         assert!(help.contains(flag), "{flag}: {help}");
     }
 }
+
+#[test]
+fn a_summary_fits_a_terminal_and_the_help_has_examples() {
+    let folder = Folder::new();
+    for arguments in ["-h", "check -h", "verify -h"] {
+        let summary = folder.run(arguments).succeeded();
+        let longest = summary.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(80), "{longest:?}: {summary}");
+    }
+    let help = folder.run("--help").succeeded();
+    let examples = help.split_once("Examples:").unwrap().1;
+    assert_eq!(examples.lines().filter(|line| line.trim_start().starts_with("generator ")).count(), 3, "{help}");
+}
+
+#[test]
+fn an_empty_variable_is_as_unset() {
+    let folder = Folder::new();
+    let names = ["FILE", "INTERVAL", "COUNT", "SEED", "MAX_SIZE", "SYNC", "LOG_FORMAT", "LOG_LEVEL"];
+    let empty = names.map(|name| (format!("GENERATOR_{name}"), ""));
+    let mut command = folder.generator("--count 1");
+    let ended = Process::start(command.envs(empty)).wait();
+    assert!(ended.stderr.contains("INFO appending file=data interval=2s"), "{ended:?}");
+    ended.succeeded();
+    let mut command = folder.generator("verify --seed 42 --lines 1 data");
+    folder.write("data", "3271\n");
+    let empty = ["SEED", "LINES", "TIMEOUT"].map(|name| (format!("GENERATOR_{name}"), ""));
+    Process::start(command.envs(empty)).wait().succeeded();
+}
+
+#[test]
+fn a_size_may_have_a_unit() {
+    for (size, bytes) in [("30", 30), ("1kB", 1000), ("1KiB", 1024), ("1 k", 1000), ("0MiB", 0), ("1ki", 1024)] {
+        let folder = Folder::new();
+        let mut command = folder.generator("--interval 0s --count 1000");
+        let ended = Process::start(command.args(["--max-size", size])).wait();
+        if bytes == 0 {
+            assert_eq!(ended.code, Some(2), "{size}");
+            continue;
+        }
+        ended.succeeded();
+        assert!((bytes - 6..=bytes).contains(&folder.size("data.1")), "{size}: {}", folder.size("data.1"));
+    }
+}
+
+/// The file of the example is put where the error says.
+#[test]
+fn a_bare_file_name_is_answered_with_what_was_meant() {
+    let ended = Folder::new().run("numbers");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("--file numbers"), "{ended:?}");
+}

@@ -152,14 +152,21 @@ impl Folder {
 pub struct Process {
     child: Child,
     stdout: Collected,
-    stderr: Collected,
+    /// `None` if the test reads it, or nobody.
+    stderr: Option<Collected>,
 }
 
 impl Process {
     pub fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_with_log(command, Stdio::piped())
+    }
+
+    /// Starts it with `stderr`, which is collected if it is [`Stdio::piped`].
+    pub fn start_with_log(command: &mut Command, stderr: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        command.stderr(Stdio::null()); // or `command` would hold the other end of a pipe open
         let stdout = Collected::from(child.stdout.take().unwrap());
-        let stderr = Collected::from(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().map(Collected::from);
         Self { child, stdout, stderr }
     }
 
@@ -203,7 +210,7 @@ impl Process {
 
     /// What it has written to stderr so far.
     pub fn log(&self) -> String {
-        self.stderr.text()
+        self.stderr.as_ref().map(Collected::text).unwrap_or_default()
     }
 
     /// How often `words` stand in the log so far.
@@ -219,7 +226,11 @@ impl Process {
     pub fn wait(&mut self) -> Ended {
         wait_until("the process ends", || !self.is_running());
         let code = self.child.wait().unwrap().code();
-        Ended { code, stdout: self.stdout.whole(), stderr: self.stderr.whole() }
+        Ended {
+            code,
+            stdout: self.stdout.whole(),
+            stderr: self.stderr.as_ref().map(Collected::whole).unwrap_or_default(),
+        }
     }
 
     /// Sends `signal` and waits for the end, which must come within a second.

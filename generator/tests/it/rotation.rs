@@ -62,16 +62,6 @@ fn a_link_in_the_place_of_the_new_file_is_not_followed() {
     assert!(folder.right_lines("data") > 0 && folder.right_lines("data.1") > 0);
 }
 
-#[test]
-fn a_file_behind_a_link_is_rotated_where_it_is() {
-    let folder = Folder::new();
-    fs::create_dir(folder.path("volume")).unwrap();
-    symlink("volume/data", folder.path("data")).unwrap();
-    folder.run("--seed 42 --interval 0s --count 10 --max-size 20").succeeded();
-    assert!(fs::symlink_metadata(folder.path("data")).unwrap().is_symlink());
-    assert!(folder.right_lines("volume/data") > 0 && folder.right_lines("volume/data.1") > 0);
-}
-
 /// `data.1.new`, where the second name is made, can't be removed: nothing may be lost before it can.
 #[test]
 fn what_was_rotated_away_stays_until_the_next_takes_its_place() {
