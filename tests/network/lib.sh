@@ -133,8 +133,9 @@ longer_by() { # LINES FILE [THAN]
 
 recovered() { [ -z "$(trouble)" ] && cmp -n "$(stat -c %s "$scratch/far/data")" "$scratch/near/data" "$scratch/far/data" && grown; }
 
-refused() { [ "$(trouble)" = "$1" ] && is_logged_once "$1"; }
-refused_with() { [[ $(trouble) == *"$1"* ]] && is_logged_once "$1"; }
+refused() { # REASON [CAUSE]: anybody is told the reason, and the log has its cause
+  [ "$(trouble)" = "$1" ] && is_logged_once "${2-$1}"
+}
 
 is_logged_once() { # MESSAGE: although it happened more often
   if [ "$(metric failures_total)" -ge 3 ] && [ "$(grep -cF "$1" "$scratch/far.log")" = 1 ]; then return; fi

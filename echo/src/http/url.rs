@@ -51,6 +51,9 @@ impl FromStr for Url {
         if authority.as_str().contains('@') {
             return Err("a user or password in the URL is not sent; it would show in the list of processes");
         }
+        if authority.host().contains('%') {
+            return Err("the URL names a zone that is empty, or of a host that is no IPv6 address");
+        }
         let port = match authority.as_str().strip_prefix(authority.host()) {
             Some("") if is_https => 443,
             Some("") => 80,
