@@ -93,7 +93,7 @@ ask() { in_far curl -sS "http://127.0.0.1:8000$1"; }
 status_of() { in_far curl -sS -o "$scratch/null" -w '%{http_code}' "http://127.0.0.1:8000$1"; }
 answers() { [ "$(status_of "$2")" = "$1" ]; }
 says() { equals "$(ask "$2" | head -n "${3:-99}")" "$1"; }
-trouble() { in_far curl -sS "http://127.0.0.1:${1:-8000}/readyz" | sed -n 's/.*"upstream_trouble":"\(.*\)"}$/\1/p' | sed 's/\\"/"/g'; }
+trouble() { in_far curl -sS "http://127.0.0.1:${1:-8000}/readyz" | sed -nE 's/.*"upstream_trouble":"([^"]*)".*/\1/p'; }
 lag() { ask /readyz | sed -E 's/.*"upstream_lag_seconds":([0-9]+).*/\1/'; }
 metric() { in_far curl -sS "http://127.0.0.1:${2:-8000}/metrics" | awk -v name="echo_upstream_$1" '$1 == name {printf "%d\n", $2}'; }
 end_in() { sed -n 's/^stream-next-offset: *\([0-9a-f_]*\).*/\1/Ip'; }
