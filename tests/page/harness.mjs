@@ -27,6 +27,9 @@ export function launch() {
   });
 }
 
+const running = new Set();
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL'))); // whatever a test has left
+
 export class Echo {
   folder = mkdtempSync(join(tmpdir(), 'appcoup-page-'));
   address = '127.0.0.1:0';
@@ -40,6 +43,9 @@ export class Echo {
     for (const deadline = Date.now() + PATIENCE; ;) {
       const command = ['--file', this.file, '--listen', this.address, ...options];
       this.child = spawn(join(process.env.PROGRAMS, 'echo'), command, { stdio: ['ignore', 'ignore', 'pipe'] });
+      const { child } = this;
+      running.add(child);
+      child.once('exit', () => running.delete(child));
       let log = '';
       for await (const line of createInterface(this.child.stderr)) {
         log += `${line}\n`;
@@ -106,18 +112,6 @@ export class Visit {
     await this.page.goto(url);
     // A reload would lose it.
     await this.page.evaluate(() => { window.isSamePage = true; });
-  }
-
-  // The next event that the page gets.
-  event(name) {
-    return new Promise((resolve) => {
-      const look = ({ eventName }) => {
-        if (eventName !== name) return;
-        this.network.off('Network.eventSourceMessageReceived', look);
-        resolve();
-      };
-      this.network.on('Network.eventSourceMessageReceived', look);
-    });
   }
 
   text(id) {

@@ -108,7 +108,7 @@ test('colours are shown, and levels tinted, also in JSON', { lines: [
   const view = viewer(visit);
   const row = (n) => view.lines.locator('.line').nth(n);
   assert.equal(await row(0).textContent(), 'red green on blue end\n');
-  for (const [style, text] of [['.c1', 'red'], ['.bold.c10', 'green'], ['.g12', 'on blue']]) {
+  for (const [style, text] of [['.c1', 'red'], ['.bold.c2', 'green'], ['.g12', 'on blue']]) {
     assert.equal(await row(0).locator(style).textContent(), text, style);
   }
   const levels = await view.lines.locator('.line').evaluateAll((rows) => rows.map((row) => row.className.replace('line', '').trim()));

@@ -6,7 +6,8 @@ import { Filter } from './filter.js';
 import { linesOf } from './lines.js';
 import { Rows } from './rows.js';
 
-const MOST = 2_000; // lines in the document
+const MOST = 2_000; // lines in the document,
+const STEP = 1_000; // of which so many make room at once, so that what is seen stays
 const CHUNK = 131_072; // bytes that are read at once
 const LONGEST = 1 << 21; // bytes of a line beyond which its parts are taken for lines
 const ENOUGH = 100; // matches that are looked for at once,
@@ -40,8 +41,8 @@ export class Log {
   begin({ lines, from, end }) {
     this.epoch = {}; // what is being read is of no use any more
     this.rows.clear();
-    [this.from, this.to, this.end, this.newer, this.leftOut] = [from, end, end, 0, 0];
-    [this.pending, this.isAtEnd, this.isBusy] = [lines, true, false];
+    [this.from, this.to, this.end, this.newer, this.leftOut] = [lines.at(-MOST)?.start ?? from, end, end, 0, 0];
+    [this.pending, this.isAtEnd, this.isBusy] = [lines.slice(-MOST), true, false];
   }
 
   // Takes lines that came; the file ends at `end` now. They are seen at the next `draw`.
@@ -130,8 +131,9 @@ export class Log {
         const { lines, from } = await this.stretch(Math.max(0, this.from - CHUNK), this.from);
         if (isStale()) return;
         const below = this.container.scrollHeight - this.container.scrollTop;
-        found += this.rows.add(lines, this.filter, true);
-        this.from = from;
+        const added = this.rows.addBefore(lines, this.filter, STEP);
+        found += added.count;
+        this.from = added.start ?? from;
         this.container.scrollTop = this.container.scrollHeight - below;
         this.to = this.rows.trimBottom(MOST) ?? this.to;
         if (this.isAtEnd && found) this.toBottom();
@@ -149,8 +151,8 @@ export class Log {
   async forwardOnce(isStale) {
     const { lines, to } = await this.stretch(this.to, Math.min(this.end, this.to + CHUNK), true);
     if (isStale()) return;
-    this.rows.add(lines, this.filter);
-    this.to = to;
+    this.rows.add(lines.slice(0, STEP), this.filter);
+    this.to = lines[STEP]?.start ?? to;
     const height = this.container.scrollHeight;
     const start = this.rows.trimTop(MOST);
     if (start !== null) [this.from, this.container.scrollTop] = [start, this.container.scrollTop - (height - this.container.scrollHeight)];
