@@ -18,7 +18,7 @@ check() {
     77) echo "skipped - $name: $(tail -n 1 "$WORK/said")" ;;
     *)
       echo "FAILED - $name: $(tail -n 1 "$WORK/said")"
-      { tail -n 20 "$WORK/said"; k get pods -o wide; k get events --sort-by=.lastTimestamp | tail -n 12; } 2>&1 | sed 's/^/    /'
+      { tail -n 20 "$WORK/said"; [ -z "${NAMESPACE-}" ] || { k get pods -o wide; k get events --sort-by=.lastTimestamp | tail -n 12; }; } 2>&1 | sed 's/^/    /'
       ;;
   esac
 }
