@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -19,11 +19,17 @@ const LONGEST: u64 = 256;
 /// `O_NOFOLLOW` against links; `O_NONBLOCK`, or opening a FIFO would wait for the other side of it.
 const OWN: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-/// What `<file>.generation` tells of the file: the generation, and on a line of its own `whole` with a length.
+/// Where the length stands in a companion, in bytes: behind the generation, a newline and a word.
+const LENGTH_AT: u64 = 16 + 1 + 7;
+
+/// What `<file>.generation` tells of the file: the generation and, on lines of their own, `length` and `whole`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Companion {
     /// The generation that the lines are of.
     pub generation: Generation,
+    /// How many bytes of whole lines the mirror has written; nothing if an earlier version has left it. What the file has
+    /// behind them is somebody else's.
+    pub length: Option<u64>,
     /// The length at which they were all that the upstream had; nothing if they never were. A file that has become
     /// shorter since is not whole.
     pub whole: Option<u64>,
@@ -46,18 +52,18 @@ impl Companion {
 
     fn parse(text: &str) -> Option<Self> {
         let (generation, rest) = text.split_once('\n')?;
-        let whole = rest.strip_prefix("whole ").and_then(|length| length.trim_end().parse().ok());
-        Some(Self { generation: generation.parse().ok()?, whole })
+        let number = |word| rest.lines().find_map(|line| line.strip_prefix(word)?.parse().ok());
+        Some(Self { generation: generation.parse().ok()?, length: number("length "), whole: number("whole ") })
     }
 
-    /// Writes it beside `path`: at once and durably, or not at all.
+    /// Writes it beside `path`: at once and durably, or not at all. Returns it for [`note_length`].
     ///
     /// # Errors
     ///
     /// When it can't be written.
-    pub fn write(self, path: &Path) -> anyhow::Result<()> {
+    pub fn write(self, path: &Path) -> anyhow::Result<File> {
         let companion = generation_of(path);
-        let mut text = format!("{}\n", self.generation);
+        let mut text = format!("{}\nlength {:020}\n", self.generation, self.length.unwrap_or_default());
         if let Some(length) = self.whole {
             let _ = writeln!(text, "whole {length}");
         }
@@ -74,7 +80,16 @@ impl Companion {
     }
 }
 
-fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+/// Notes in a companion that was written how far its file goes now.
+///
+/// # Errors
+///
+/// When it can't be written.
+pub fn note_length(companion: &File, length: u64) -> io::Result<()> {
+    companion.write_all_at(format!("{length:020}").as_bytes(), LENGTH_AT)
+}
+
+fn put(path: &Path, content: &[u8]) -> io::Result<File> {
     let new = beside(path, ".new");
     remove(&new)?;
     let mut file = create(&new)?;
@@ -83,7 +98,7 @@ fn put(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::rename(new, path)?;
     // Not all file systems can do that, and the names are in order without it.
     let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
-    Ok(())
+    Ok(file)
 }
 
 /// Opens the file at `path` as the `options` say; nothing if there is none.
@@ -182,8 +197,11 @@ mod tests {
         let path = folder.path().join("data");
         assert!(Companion::read(&path).is_err());
         for whole in [None, Some(0), Some(u64::MAX)] {
-            let companion = Companion { generation: Generation::of_line(b"1\n"), whole };
-            companion.write(&path).unwrap();
+            let mut companion = Companion { generation: Generation::of_line(b"1\n"), length: Some(7), whole };
+            let file = companion.write(&path).unwrap();
+            assert_eq!(Companion::read(&path).unwrap(), companion);
+            note_length(&file, u64::MAX).unwrap();
+            companion.length = Some(u64::MAX);
             assert_eq!(Companion::read(&path).unwrap(), companion);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -195,7 +213,7 @@ mod tests {
         let parsed = |text: &str| Companion::parse(text).map(|companion| companion.whole);
         assert_eq!(parsed(&format!("{generation}\n")), Some(None));
         assert_eq!(parsed(&format!("{generation}\nwhole 12\n")), Some(Some(12)));
-        assert_eq!(parsed(&format!("{generation}\nwhole -1\n")), Some(None));
+        assert_eq!(parsed(&format!("{generation}\nlength 5\nwhole -1\n")), Some(None));
         assert_eq!((parsed(&generation.to_string()), parsed("x\n"), parsed("")), (None, None, None));
     }
 }

@@ -38,6 +38,8 @@ pub struct LocalCopy {
     /// None before anything is known of the upstream's file.
     file: Option<File>,
     companion: Companion,
+    /// The companion on the disk, once this process has written it.
+    ledger: Option<File>,
     length: u64,
     /// The length up to the last newline, which is what others may see.
     lines: u64,
@@ -61,7 +63,7 @@ impl LocalCopy {
         let found = find(&path)?;
         let mut copy = Self::absent(path, announced);
         if let Some((file, length, companion)) = found {
-            // A crash may have left the beginning of a line.
+            // A crash may have left the beginning of a line, and somebody else may have appended more.
             if length < file.metadata()?.len() {
                 file.set_len(length)?;
             }
@@ -76,7 +78,8 @@ impl LocalCopy {
             number: 0,
             is_vouched: false,
             file: None,
-            companion: Companion { generation: Generation::NONE, whole: None },
+            companion: Companion { generation: Generation::NONE, length: None, whole: None },
+            ledger: None,
             length: 0,
             lines: 0,
             line: Vec::new(),
@@ -155,10 +158,24 @@ impl LocalCopy {
     pub fn remember_whole(&mut self) -> anyhow::Result<()> {
         let Some(file) = self.file.as_ref().filter(|_| !self.is_whole()) else { return Ok(()) };
         file.sync_all().with_context(|| format!("cannot sync {}", self.path.display()))?;
-        let companion = Companion { whole: Some(self.lines), ..self.companion };
-        companion.write(&self.path)?;
+        self.keep(Companion { whole: Some(self.lines), ..self.companion })
+    }
+
+    /// Writes what the companion is to tell.
+    fn keep(&mut self, companion: Companion) -> anyhow::Result<()> {
+        let companion = Companion { length: Some(self.lines), ..companion };
+        self.ledger = Some(companion.write(&self.path)?);
         self.companion = companion;
         Ok(())
+    }
+
+    /// Notes on the disk how far the lines go. Where that fails, what is new is got anew after a restart, and nothing is
+    /// lost.
+    fn note_lines(&mut self) {
+        let _ = match &self.ledger {
+            Some(ledger) => companion::note_length(ledger, self.lines).map_err(Into::into),
+            None => self.keep(self.companion),
+        };
     }
 
     /// Dates the copy, which has all that the upstream has, as the upstream does. The file keeps that over a restart.
@@ -194,15 +211,13 @@ impl LocalCopy {
             bail!(self.meddled()); // with our companion beside it, it would pass for ours
         }
         let whole = self.companion.whole.filter(|_| !is_new);
-        let companion = Companion { generation, whole };
-        companion.write(&self.path)?;
+        self.keep(Companion { generation, whole, length: None })?;
         if is_new {
             self.file = Some(match companion::create(&self.path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => bail!(self.meddled()),
                 file => file.map_err(|error| permissions::explain(&self.path, error))?,
             });
         }
-        self.companion = companion;
         self.is_vouched = true;
         self.announce()
     }
@@ -222,6 +237,7 @@ impl LocalCopy {
         }
         if whole.is_some() {
             self.lines = self.length;
+            self.note_lines();
             self.date = None;
             if let Some(date) = date {
                 self.keep_date(date);
@@ -275,13 +291,13 @@ impl LocalCopy {
     /// # Errors
     ///
     /// When somebody else has changed the file, or the companion can't be written.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub fn check(&mut self) -> anyhow::Result<()> {
         if self.file.is_some() {
             self.in_place()?;
         }
         // Without it, nobody would know whose the lines are after a restart.
         if self.length > 0 && !Companion::is_beside(&self.path)? {
-            self.companion.write(&self.path)?;
+            self.keep(self.companion)?;
         }
         Ok(())
     }
@@ -342,20 +358,23 @@ fn meddled(path: &Path) -> anyhow::Error {
 /// The file at `path`, the length of its lines, and whose they are; nothing if there is none.
 fn find(path: &Path) -> anyhow::Result<Option<(File, u64, Companion)>> {
     let Some(file) = companion::open(path, OpenOptions::new().read(true).write(true))? else { return Ok(None) };
-    let length = end_of_lines(&file).with_context(|| format!("cannot read {}", path.display()))?;
-    match Companion::read(path) {
+    let companion = Companion::read(path);
+    let written = companion.as_ref().ok().and_then(|companion| companion.length);
+    let length = end_of_lines(&file, written).with_context(|| format!("cannot read {}", path.display()))?;
+    match companion {
         Ok(companion) if length > 0 || companion.generation == Generation::NONE => Ok(Some((file, length, companion))),
         Err(error) if length > 0 => Err(error.context(format!(
             "{} has lines, and nothing tells whose they are: move it away, a mirror would replace it",
             path.display()
         ))),
-        _ => Ok(Some((file, 0, Companion { generation: Generation::NONE, whole: None }))),
+        _ => Ok(Some((file, 0, Companion { generation: Generation::NONE, length: None, whole: None }))),
     }
 }
 
 /// The length up to the last newline, which lies no farther from the end than a mirror lets it.
-fn end_of_lines(file: &File) -> anyhow::Result<u64> {
-    let size = file.metadata()?.len();
+/// What lies behind what was `written` does not count.
+fn end_of_lines(file: &File, written: Option<u64>) -> anyhow::Result<u64> {
+    let size = file.metadata()?.len().min(written.unwrap_or(u64::MAX));
     let mut lines = Lines::look(file, size)?;
     for _ in 0..LOOKS {
         match lines.length() {
