@@ -34,7 +34,7 @@ clean_up() {
     k delete -k "$smoke" --ignore-not-found --wait=false >/dev/null 2>&1
     k delete -f "$work/objects.yaml" --ignore-not-found --timeout=60s >/dev/null 2>&1
     k delete networkpolicy wall --ignore-not-found >/dev/null 2>&1
-    k wait pods -l app.kubernetes.io/part-of=appcoup --for=delete --timeout=60s >/dev/null 2>&1 || true
+    k wait pods -l app.kubernetes.io/part-of=appcoup --for=delete --timeout=110s >/dev/null 2>&1 || true
   fi
   namespace=''
 }
@@ -84,7 +84,10 @@ trouble_of() {
 pods_of() { k get pods -l "app.kubernetes.io/name=$1" -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\n"}}{{end}}{{end}}'; }
 
 # One GET by a pod that is no part of what is tried; it says why it failed.
-get() { k exec deployment/client -- /echo check "http://$1"; }
+get() {
+  local said
+  said=$(k exec deployment/client -- /echo check "http://$1" 2>&1) || { grep -v '^command terminated' <<<"$said" | tail -n 1; return 1; }
+}
 cannot_get() { ! get "$1" >/dev/null 2>&1; }
 
 # Writes 500 lines to file $1 of the claim, syncing each; ends the pod by `kubectl delete pod "${@:2}"`, and wants all of

@@ -2,7 +2,14 @@
 
 sql() { k exec postgres-0 -- psql -U web -d web -qAtc "$1"; }
 
-api() { kubectl get --raw "/api/v1/namespaces/$NAMESPACE/services/web:http/proxy$1"; } # what web answers to a GET
+api() { # what web answers to a GET, as soon as one that is ready is behind the Service
+  local deadline=$((SECONDS + 60))
+  until kubectl get --raw "/api/v1/namespaces/$NAMESPACE/services/web:http/proxy$1" >"$WORK/answer"; do
+    [ $SECONDS -lt $deadline ] || return 1
+    sleep 0.5
+  done
+  cat "$WORK/answer"
+}
 
 field() { api /readyz | sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p"; }
 

@@ -100,7 +100,7 @@ it_fails_with_the_reason_where_a_Service_leads_nowhere_and_the_mirrors_serve_on(
 
 it_fails_with_the_reason_where_a_name_is_not_known() {
   k delete service numbers
-  it_fails_with_the_reason 'numbers.*(name|Name)'
+  it_fails_with_the_reason '(lookup|known).*numbers'
   k apply -k tests/cluster/service
 }
 
