@@ -1,7 +1,8 @@
 //! The names of the servers that an answer passed, as `X-Served-By` lists them: the one nearest to the file first.
 
+use std::fs;
+
 use axum::http::HeaderName;
-use rustix::system::uname;
 
 /// The header that lists them.
 pub const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
@@ -52,7 +53,9 @@ fn may_stand_in_a_name(character: char) -> bool {
 
 /// The name of the host, which in Kubernetes is the pod's, without what a name may not have; `None` where nothing is left.
 pub fn host_name() -> Option<String> {
-    let name = uname().nodename().to_string_lossy().chars().filter(|&c| may_stand_in_a_name(c)).collect::<String>();
+    // As uname(2) tells it, by a call that may fail.
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.chars().filter(|&c| may_stand_in_a_name(c)).collect::<String>();
     is_valid(&name).then_some(name) // Linux allows 64 bytes
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::io;
 
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use rustix::param::{clock_ticks_per_second, page_size};
-use rustix::process::{Resource, getrlimit};
 
 /// What the kernel says of this process at one moment.
 pub struct Process {
@@ -34,6 +34,7 @@ impl Process {
         let booted = fs::read_to_string("/proc/stat")?;
         let descriptors = fs::read_dir("/proc/self/fd")?.count() as u64;
         let times = Times::parse(&stat, &booted).ok_or(io::ErrorKind::InvalidData)?;
+        let most = getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft);
         let ticks = clock_ticks_per_second() as f64;
         Ok(Self {
             start: times.booted as f64 + times.start as f64 / ticks,
@@ -41,7 +42,7 @@ impl Process {
             resident: times.pages * page_size() as u64,
             virtual_memory: times.virtual_memory,
             open_descriptors: descriptors.saturating_sub(1), // the one that the folder was read by
-            most_descriptors: getrlimit(Resource::Nofile).current,
+            most_descriptors: most.filter(|&most| most != RLIM_INFINITY),
         })
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -40,6 +40,9 @@ use crate::routes::page::Page;
 use crate::signal::Stop;
 use crate::stage::Stage;
 use crate::{check, permissions, signal, stderr};
+
+/// How many open files a process may have where nobody tells.
+const COMMON_LIMIT: u64 = 1024;
 
 /// Runs the program, to its end.
 pub fn main() -> ! {
@@ -203,16 +206,15 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Raises the soft limit of open files to the hard one, and returns how many connections that allows, at most `wanted`.
 fn connection_limit(wanted: usize) -> usize {
     let reserved = 64; // for the files themselves, and the few descriptors that every process has
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let files = match raised {
-        Ok(()) => maximum,
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((COMMON_LIMIT, COMMON_LIMIT));
+    let files = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
         Err(error) => {
             warn!("cannot raise the limit of open files: {error}");
-            current
+            soft
         }
     };
-    let allowed = files.map_or(usize::MAX, |files| (files as usize).saturating_sub(reserved)).max(1);
+    let allowed = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(reserved).max(1);
     if allowed < wanted {
         warn!("the limit of open files allows {allowed} connections instead of {wanted}");
     }

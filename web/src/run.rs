@@ -1,6 +1,7 @@
 //! Putting it together: from the command line to a server or a probe, and to the status that the process ends with.
 
 use std::env;
+use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -27,6 +28,9 @@ use crate::routes::health::Readiness;
 use crate::signal::Stop;
 use crate::stage::Stage;
 use crate::url::Url;
+
+/// How many open files a process may have where nobody tells.
+const COMMON_LIMIT: u64 = 1024;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -75,8 +79,8 @@ fn say(mut to: impl Write, line: &str) {
 async fn serve(options: Options) -> anyhow::Result<u8> {
     let mut stop = Stop::listen().context("cannot catch signals")?;
     let address = address(options.database)?;
-    let name = options.name.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
-    let connections = Connections::new(connection_limit(options.max_connections as usize)?);
+    let name = options.name.unwrap_or_else(host_name);
+    let connections = Connections::new(connection_limit(options.max_connections as usize));
     let stage = watch::Sender::new(Stage::Serving);
     let link = Link::new(address.clone(), name.clone());
     let listener = accept::bind(options.listen.listen)?;
@@ -166,15 +170,25 @@ fn address(options: cli::Database) -> anyhow::Result<Address> {
     }
 }
 
+/// The name of the host, which in Kubernetes is the pod's.
+fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "web".to_owned(), |name| name.trim().to_owned())
+}
+
 /// Raises the soft limit of open files to the hard one, and returns how many connections that allows, at most `wanted`.
-fn connection_limit(wanted: usize) -> anyhow::Result<usize> {
+fn connection_limit(wanted: usize) -> usize {
     let reserved = 64; // for sessions with the database, and the few descriptors that every process has
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-        .context("cannot raise the limit of open files")?;
-    let allowed = maximum.map_or(usize::MAX, |files| (files as usize).saturating_sub(reserved)).max(1);
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((COMMON_LIMIT, COMMON_LIMIT));
+    let files = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(error) => {
+            warn!("cannot raise the limit of open files: {error}");
+            soft
+        }
+    };
+    let allowed = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(reserved).max(1);
     if allowed < wanted {
         warn!("the limit of open files allows {allowed} connections instead of {wanted}");
     }
-    Ok(allowed.min(wanted))
+    allowed.min(wanted)
 }

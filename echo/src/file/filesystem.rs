@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{StatFs, fstatfs, statfs};
+use rustix::io::Errno;
 
 /// The kinds that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,10 @@ impl FileSystem {
     ///
     /// When it does not answer.
     pub fn of(file: impl AsFd) -> io::Result<Self> {
-        Ok(Self::from(fstatfs(file)?))
+        match fstatfs(file) {
+            Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => Ok(Self::Other), // a container's filter of system calls
+            system => Ok(Self::from(system?)),
+        }
     }
 
     /// The file system of a folder.

@@ -94,8 +94,8 @@ fn beneath(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         match openat2(&folder, name, flags, Mode::empty(), resolve) {
             Err(Errno::AGAIN) if attempt < ATTEMPTS => attempt += 1,
             Err(Errno::XDEV) => return Err(leads_out()),
-            // An old kernel, or a container's filter of system calls.
-            Err(Errno::NOSYS | Errno::PERM) => return step_by_step(folder, name, flags),
+            // An old kernel, one that does not know these flags, or a container's filter of system calls.
+            Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => return step_by_step(folder, name, flags),
             opened => return Ok(opened?),
         }
     }

@@ -50,7 +50,11 @@ impl Doing {
 impl Status {
     /// What this process says now.
     pub fn now(doing: Doing) -> Self {
-        let host = rustix::system::uname().nodename().to_string_lossy().replace(char::is_whitespace, "?");
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let host = match host.trim() {
+            "" => "?".to_owned(),
+            host => host.replace(char::is_whitespace, "?"),
+        };
         Self { host, pid: std::process::id(), boot: boot(), at: uptime(), doing }
     }
 
