@@ -5,7 +5,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::client::get;
-use crate::process::Server;
+use crate::process::{Server, skip};
 
 /// Calls that only make things faster or safer may fail.
 #[test]
@@ -23,16 +23,32 @@ fn a_large_file_is_whole_without_preadv2() {
     }
 }
 
+/// `tests/trust/syscalls` tries all of them.
+#[test]
+fn what_only_helps_may_be_forbidden() {
+    for call in ["prlimit64", "uname", "fstatfs", "statfs", "openat2", "statx", "setsockopt", "ioctl"] {
+        for error in ["EPERM", "ENOSYS"] {
+            let Some(server) = without(call, error) else { return };
+            server.append("1\n22\n");
+            let answer = get(server.address, "/data");
+            assert_eq!((answer.status, answer.text()), (200, "1\n22\n"), "{call} {error}: {}", server.program.log());
+            server.append("333\n");
+            assert_eq!(get(server.address, "/data").text(), "1\n22\n333\n", "{call} {error}");
+        }
+    }
+}
+
 /// A server for which a system call fails, or nothing where strace can't do that.
 pub fn without(call: &str, error: &str) -> Option<Server> {
     let inject = format!("inject={call}:error={error}");
     let strace = || {
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-o", "/dev/null", "--kill-on-exit", "-e", &inject]);
+        // -D: what we start, and kill, is the program, and not strace.
+        strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", &inject]);
         strace
     };
     if !strace().arg("true").output().is_ok_and(|run| run.status.success()) {
-        eprintln!("skipped: there is no strace that may trace here");
+        skip("there is no strace that may trace here");
         return None;
     }
     let folder = TempDir::new().unwrap();

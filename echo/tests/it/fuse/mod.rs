@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::process::Server;
+use crate::process::{Server, skip};
 
 /// Mounts, in a namespace of its own, what only the server is to see, and becomes the server. The file system ends with it.
 const MOUNT_AND_SERVE: &str = r#"
@@ -34,7 +34,7 @@ impl Shown {
     /// The same with the folder that another server has left.
     pub fn start_in(folder: TempDir, options: &[&str]) -> Option<Self> {
         if let Some(reason) = why_not() {
-            eprintln!("skipped: {reason}");
+            skip(reason);
             return None;
         }
         for name in ["real/.there", "control"] {
