@@ -2,7 +2,7 @@
 check_sigterm() {
   local pod line told='' log
   await_ready deployment/echo echo
-  pod=$(pods_of echo | head -n 1)
+  pod=$(pods_of echo | sed -n 1p)
   exec {log}< <(exec kubectl --namespace "$namespace" logs --follow --since=1s "$pod" 2>/dev/null)
   k delete pod "$pod" --wait=false >/dev/null
   while read -r -t "$PATIENCE" -u "$log" line; do # to the end of the log, which is that of the program
