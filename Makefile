@@ -110,8 +110,12 @@ sbom:
 # What tries to break it: long, and as root. CI does a minute of `make soak`.
 trust: deny
 	cargo check --quiet --manifest-path fuzz/Cargo.toml
-	cargo test --quiet -- --include-ignored
+	env --default-signal cargo test --quiet -- --include-ignored
 	tests/trust/run
+	tests/trust/identity
+	tests/trust/init
+	tests/trust/syscalls
+	cargo build --release --quiet && tests/trust/memory
 	tests/trust/reproducible
 	tests/trust/soak $(or $(DURATION),1h)
 
