@@ -218,15 +218,20 @@ static void mark(const char *name) {
     if (getchar() == EOF) exit(1);
 }
 
+// What an ingress adds: an id of its own for each request, and what it knows of the client.
+#define INGRESS                                                                                                        \
+    "X-Request-Id: 0123456789\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nX-Forwarded-For: 192.0.2.17\r\n"              \
+    "X-Forwarded-Proto: https\r\nX-Forwarded-Host: numbers.example\r\n"
+
 static int requests(int argc, char **argv) {
     if (argc < 7) fail("requests PORT URL FILE CONNECTIONS SECONDS [OPTION...]");
     run.port = atoi(argv[2]);
     run.status = 200;
-    char extra[200] = "";
+    char extra[600] = "";
     for (char **option = argv + 7; *option; option++) {
         if (!strcmp(*option, "close")) run.close = true, strcat(extra, "Connection: close\r\n");
         else if (!strcmp(*option, "grow")) run.grow = true;
-        else if (!strcmp(*option, "differ")) strcat(extra, "X-Request-Id: 0123456789\r\n");
+        else if (!strcmp(*option, "differ")) strcat(extra, INGRESS);
         else if (!strncmp(*option, "etag=", 5)) run.status = 304, sprintf(extra, "If-None-Match: %.150s\r\n", *option + 5);
         else if (!strncmp(*option, "last=", 5)) run.status = 206, run.last = strtoull(*option + 5, NULL, 10), sprintf(extra, "Range: bytes=-%lu\r\n", run.last);
         else fail("what is %s?", *option);
