@@ -77,7 +77,8 @@ impl App {
         let mut answer = match request.method {
             Method::GET | Method::HEAD if !self.may_pass(request, route) => bearer::refusal(),
             Method::GET | Method::HEAD if is_file => self.data.answer(request, &second, client).await,
-            Method::OPTIONS if route != Route::Other => self.common.options(),
+            // `*` is the server as a whole (RFC 9110 §9.3.7).
+            Method::OPTIONS if route != Route::Other || request.uri.path() == "*" => self.common.options(),
             _ if !self.may_pass(request, route) => bearer::refusal(),
             Method::GET | Method::HEAD => Box::pin(self.other(request)).await,
             _ if route == Route::Other => nothing_here(),

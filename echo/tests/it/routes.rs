@@ -192,7 +192,7 @@ fn any_verb_but_get_and_head_is_refused() {
 fn what_can_be_asked_is_told() {
     let server = Server::serving("1\n");
     let mut client = Client::connect(server.address);
-    for path in ["/data", "/data?offset=-1", "/", "/healthz", "/readyz", "/metrics", "/-/page.js"] {
+    for path in ["/data", "/data?offset=-1", "/", "/healthz", "/readyz", "/metrics", "/-/page.js", "*"] {
         let answer = client.request("OPTIONS", path, &[]);
         assert_eq!((answer.status, answer.the("allow")), (204, "GET, HEAD, OPTIONS"), "{path}");
         assert_eq!((answer.the("cache-control"), answer.text()), ("no-store", ""), "{path}");
