@@ -38,7 +38,7 @@ pub struct LocalCopy {
     /// None before anything is known of the upstream's file.
     file: Option<File>,
     companion: Companion,
-    /// The companion on the disk, once this process has written it.
+    /// The companion on the disk, if it tells the length.
     ledger: Option<File>,
     length: u64,
     /// The length up to the last newline, which is what others may see.
@@ -68,6 +68,9 @@ impl LocalCopy {
                 file.set_len(length)?;
             }
             (copy.file, copy.length, copy.lines, copy.companion) = (Some(file), length, length, companion);
+            if companion.length.is_some() {
+                copy.ledger = companion::open(&generation_of(&copy.path), OpenOptions::new().read(true).write(true))?;
+            }
         }
         Ok(copy)
     }

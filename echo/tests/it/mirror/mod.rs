@@ -44,8 +44,10 @@ pub fn sidecar(folder: &Path) -> String {
     fs::read_to_string(folder.join("data.generation")).unwrap().lines().next().unwrap_or_default().to_owned()
 }
 
+/// Waits until the mirror has these lines in its file, and serves them.
 pub fn holds(mirror: &Server, expected: &str) {
-    eventually(&format!("the mirror holds {expected:?}"), || content(mirror) == expected.as_bytes());
+    let serves = || get(mirror.address, "/data").body == expected.as_bytes();
+    eventually(&format!("the mirror holds {expected:?}"), || content(mirror) == expected.as_bytes() && serves());
 }
 
 pub fn readyz(server: &Server) -> (u16, Value) {
