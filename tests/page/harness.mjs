@@ -27,9 +27,6 @@ export function launch() {
   });
 }
 
-const running = new Set();
-process.on('exit', () => running.forEach((child) => child.kill('SIGKILL'))); // whatever a test has left
-
 export class Echo {
   folder = mkdtempSync(join(tmpdir(), 'appcoup-page-'));
   address = '127.0.0.1:0';
@@ -40,12 +37,9 @@ export class Echo {
 
   // Starts the server, at the same address if it ran before.
   async start(...options) {
-    for (const deadline = Date.now() + PATIENCE; ;) {
+    for (const deadline = Date.now() + PATIENCE; !this.isOver;) {
       const command = ['--file', this.file, '--listen', this.address, ...options];
       this.child = spawn(join(process.env.PROGRAMS, 'echo'), command, { stdio: ['ignore', 'ignore', 'pipe'] });
-      const { child } = this;
-      running.add(child);
-      child.once('exit', () => running.delete(child));
       let log = '';
       for await (const line of createInterface(this.child.stderr)) {
         log += `${line}\n`;
@@ -84,6 +78,7 @@ export class Echo {
   }
 
   async end() {
+    this.isOver = true;
     this.child?.kill('SIGCONT');
     await this.kill();
     rmSync(this.folder, { recursive: true });
@@ -95,17 +90,19 @@ export class Visit {
   complaints = [];
   received = 0; // bytes
 
-  static async begin(browser, options = {}) {
-    const visit = new Visit();
-    visit.context = await browser.newContext(options);
-    visit.context.setDefaultTimeout(PATIENCE);
-    visit.page = await visit.context.newPage();
-    visit.page.on('console', (message) => visit.complaints.push(`${message.type()}: ${message.text()}`));
-    visit.page.on('pageerror', (error) => visit.complaints.push(`uncaught: ${error.message}`));
-    visit.network = await visit.context.newCDPSession(visit.page);
-    visit.network.on('Network.dataReceived', ({ dataLength }) => { visit.received += dataLength; });
-    await visit.network.send('Network.enable');
-    return visit;
+  async begin(browser, options = {}) {
+    this.context = await browser.newContext(options);
+    this.context.setDefaultTimeout(PATIENCE);
+    this.page = await this.context.newPage();
+    this.page.on('console', (message) => this.complaints.push(`${message.type()}: ${message.text()}`));
+    this.page.on('pageerror', (error) => this.complaints.push(`uncaught: ${error.message}`));
+    this.network = await this.context.newCDPSession(this.page);
+    this.network.on('Network.dataReceived', ({ dataLength }) => { this.received += dataLength; });
+    await this.network.send('Network.enable');
+  }
+
+  async end() {
+    await this.context?.close();
   }
 
   async open(url) {

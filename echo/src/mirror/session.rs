@@ -27,6 +27,8 @@ const POLL: Duration = Duration::from_secs(1);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The wait after a line that did not end, of which all comes again: it costs link and disk, and hardly ever helps.
+const ENDLESS_WAIT: Duration = Duration::from_mins(5);
 /// How many threads look up names: a name server that hangs holds no more of them.
 const MOST_LOOKUPS: usize = 4;
 
@@ -82,7 +84,9 @@ impl Mirror {
                 continue;
             };
             self.tell(&error);
-            sleep(self.wait / 2 + jitter::up_to(self.wait / 2)).await;
+            let is_endless = Reason::in_error(&error) == Reason::EndlessLine;
+            let wait = if is_endless { ENDLESS_WAIT } else { self.wait };
+            sleep(wait / 2 + jitter::up_to(wait / 2)).await;
             self.wait = (self.wait * 2).min(LONGEST_WAIT);
         }
     }

@@ -6,8 +6,8 @@ import { Filter } from './filter.js';
 import { linesOf } from './lines.js';
 import { Rows } from './rows.js';
 
-const MOST = 2_000; // lines in the document,
-const STEP = 1_000; // of which so many make room at once, so that what is seen stays
+const MOST = 2_000; // lines in the document
+const STEP = 1_000; // lines that one scrolls on by: the rest of the document stays, and what is seen with it
 const CHUNK = 131_072; // bytes that are read at once
 const LONGEST = 1 << 21; // bytes of a line beyond which its parts are taken for lines
 const ENOUGH = 100; // matches that are looked for at once,
@@ -20,11 +20,13 @@ export class Log {
   from = 0; // what is examined of the file: from here
   to = 0; // to here
   end = 0; // where the file ends
+  isAttached = true; // whether lines that come go on where the document ends
   isAtEnd = true; // whether the reader looks at the newest lines
   isBusy = false;
   leftOut = 0; // lines that came too fast to be shown
   newer = 0; // lines that came while older ones were looked at
-  pending = [];
+  pending = []; // lines with a match that came since the last `draw`,
+  missed = 0; // and how many before them were too many to be kept
 
   // `read` gives the bytes from one position to another, `changed` is called when what can be said of it has changed.
   constructor(container, read, changed) {
@@ -33,53 +35,49 @@ export class Log {
     container.addEventListener('scroll', () => this.scrolled(), { passive: true });
   }
 
-  get isAttached() {
-    return this.to === this.end;
-  }
-
   // Begins anew, with `lines` that are `from` to `end`.
   begin({ lines, from, end }) {
     this.epoch = {}; // what is being read is of no use any more
     this.rows.clear();
-    [this.from, this.to, this.end, this.newer, this.leftOut] = [lines.at(-MOST)?.start ?? from, end, end, 0, 0];
-    [this.pending, this.isAtEnd, this.isBusy] = [lines.slice(-MOST), true, false];
+    [this.from, this.to, this.end, this.newer, this.leftOut] = [lines.at(-MOST)?.start ?? from, from, end, 0, 0];
+    [this.pending, this.missed, this.isAttached, this.isAtEnd, this.isBusy] = [lines.slice(-MOST), 0, true, true, false];
   }
 
   // Takes lines that came; the file ends at `end` now. They are seen at the next `draw`.
   take(lines, end) {
-    const wasAttached = this.isAttached;
     this.end = end;
-    if (!wasAttached) {
-      this.newer += lines.length;
+    const wanted = this.filter.isActive ? lines.filter(({ text }) => this.filter.find(plain(text))) : lines;
+    if (!this.isAttached) {
+      this.newer += wanted.length;
       return;
     }
-    this.to = end;
-    for (const line of lines) this.pending.push(line);
-    const tooMany = this.pending.length - 2 * MOST;
-    if (tooMany <= 0) return;
-    this.leftOut += tooMany;
-    this.pending.splice(0, tooMany);
+    for (const line of wanted) this.pending.push(line);
+    this.missed += this.pending.splice(0, Math.max(0, this.pending.length - MOST)).length;
   }
 
   draw() {
-    if (!this.pending.length) return;
-    const lines = this.pending;
+    if (!this.isAttached) return;
+    const { pending, missed } = this;
     const isHeld = !this.isAtEnd || this.isSelected();
-    if (isHeld && this.rows.length + lines.length > MOST && lines[0].start !== null) {
-      this.isAtEnd = false;
-      this.to = lines[0].start; // from here on, it is read when one scrolls there
-      this.newer += lines.length;
-      this.pending = [];
+    if (isHeld && this.rows.length + missed + pending.length > MOST) {
+      this.detach();
       this.changed();
       return;
     }
-    this.pending = [];
-    const unseen = Math.max(0, lines.length - MOST);
-    this.leftOut += unseen;
-    this.rows.add(lines.slice(unseen), this.filter);
+    this.to = this.end;
+    if (!pending.length) return;
+    [this.pending, this.missed] = [[], 0];
+    this.leftOut += missed;
+    this.rows.add(pending, this.filter, MOST);
     this.from = this.rows.trimTop(MOST) ?? this.from;
     if (this.isAtEnd) this.toBottom();
     this.changed();
+  }
+
+  // Leaves what came since the last `draw`, and what comes, to be read when one scrolls there.
+  detach() {
+    this.newer += this.missed + this.pending.length;
+    [this.pending, this.missed, this.isAttached, this.isAtEnd] = [[], 0, false, false];
   }
 
   isSelected() {
@@ -104,7 +102,7 @@ export class Log {
   async search(words) {
     this.filter = new Filter(words);
     await this.newest();
-    await this.older();
+    if (this.rows.length < ENOUGH) await this.older();
   }
 
   // Goes back to the end of the file.
@@ -115,10 +113,10 @@ export class Log {
       const { lines, from, to } = await this.stretch(Math.max(0, end - CHUNK), end);
       if (isStale()) return;
       this.rows.clear();
-      [this.from, this.to, this.newer, this.pending, this.isAtEnd] = [from, to, 0, [], true];
-      this.rows.add(lines.slice(-MOST), this.filter);
-      this.from = lines.at(-MOST)?.start ?? from;
-      while (!this.isAttached && !isStale()) await this.forwardOnce(isStale);
+      [this.to, this.newer, this.pending, this.missed, this.isAtEnd] = [to, 0, [], 0, true];
+      this.from = this.addBefore(lines, from, MOST);
+      this.isAttached = to === this.end;
+      while (!this.isAttached && !isStale()) await this.forwardOnce(isStale, MOST);
       this.toBottom();
     });
   }
@@ -128,34 +126,48 @@ export class Log {
     return this.reading(async (isStale) => {
       let found = 0;
       for (let searched = 0; this.from > 0 && found < ENOUGH && searched < SEARCHED; searched += CHUNK) {
-        const { lines, from } = await this.stretch(Math.max(0, this.from - CHUNK), this.from);
+        const end = this.from;
+        const { lines, from } = await this.stretch(Math.max(0, end - CHUNK), end);
         if (isStale()) return;
+        if (this.from !== end) continue; // meanwhile lines came, and others went
+        const most = this.isAtEnd ? MOST - this.rows.length : STEP;
+        if (most <= 0) return;
         const below = this.container.scrollHeight - this.container.scrollTop;
-        const added = this.rows.addBefore(lines, this.filter, STEP);
-        found += added.count;
-        this.from = added.start ?? from;
+        found -= this.rows.length;
+        this.from = this.addBefore(lines, from, most);
+        found += this.rows.length;
         this.container.scrollTop = this.container.scrollHeight - below;
-        this.to = this.rows.trimBottom(MOST) ?? this.to;
-        if (this.isAtEnd && found) this.toBottom();
+        if (this.isAtEnd) this.toBottom();
+        const cut = this.rows.trimBottom(MOST);
+        if (cut === null) continue;
+        this.detach();
+        this.to = cut;
       }
     });
+  }
+
+  // Adds the last of `lines`, which begin at `from`, before the others; returns from where on.
+  addBefore(lines, from, most) {
+    const taken = this.rows.add(lines, this.filter, most, true);
+    return taken < lines.length ? lines.at(-taken).start : from;
   }
 
   // Reads what is behind.
   forward() {
     return this.reading(async (isStale) => {
-      await this.forwardOnce(isStale);
+      await this.forwardOnce(isStale, STEP);
     });
   }
 
-  async forwardOnce(isStale) {
+  async forwardOnce(isStale, most) {
     const { lines, to } = await this.stretch(this.to, Math.min(this.end, this.to + CHUNK), true);
     if (isStale()) return;
-    this.rows.add(lines.slice(0, STEP), this.filter);
-    this.to = lines[STEP]?.start ?? to;
+    const taken = this.rows.add(lines, this.filter, most);
+    this.to = taken < lines.length ? lines[taken].start : to;
     const height = this.container.scrollHeight;
     const start = this.rows.trimTop(MOST);
     if (start !== null) [this.from, this.container.scrollTop] = [start, this.container.scrollTop - (height - this.container.scrollHeight)];
+    this.isAttached = this.to === this.end;
     if (this.isAttached) this.newer = 0;
   }
 

@@ -14,29 +14,23 @@ export class Rows {
     return this.rows.length;
   }
 
-  // Adds the lines that are wanted, behind the others.
-  add(lines, filter) {
+  // Adds the lines that are wanted, behind the others or before them, from there on and `most` of them. Returns how many
+  // of the lines it looked at.
+  add(lines, filter, most, isBefore = false) {
     const rows = [];
-    for (const line of lines) {
-      const element = elementOf(line.text, filter);
-      if (element) rows.push({ element, ...line });
+    let taken = 0;
+    for (; taken < lines.length && rows.length < most; taken++) {
+      const { text, start } = lines[isBefore ? lines.length - 1 - taken : taken];
+      const element = elementOf(text, filter);
+      if (element) rows.push({ element, start, text });
     }
-    this.container.append(...rows.map(({ element }) => element));
-    this.rows = this.rows.concat(rows);
-  }
-
-  // Adds the last `most` of the lines that are wanted, before the others. Returns how many that are and, if there may be more,
-  // where the first of them begins.
-  addBefore(lines, filter, most) {
-    const rows = [];
-    let at = lines.length;
-    while (at > 0 && rows.length < most) {
-      const element = elementOf(lines[--at].text, filter);
-      if (element) rows.unshift({ element, ...lines[at] });
-    }
-    this.container.prepend(...rows.map(({ element }) => element));
-    this.rows = rows.concat(this.rows);
-    return { count: rows.length, start: at > 0 ? lines[at].start : null };
+    if (isBefore) rows.reverse();
+    const elements = document.createDocumentFragment();
+    for (const { element } of rows) elements.append(element);
+    if (isBefore) this.container.prepend(elements);
+    else this.container.append(elements);
+    this.rows = isBefore ? rows.concat(this.rows) : this.rows.concat(rows);
+    return taken;
   }
 
   // Takes rows away from the top until at most `most` are left and it is known where the first begins. Returns where, or
