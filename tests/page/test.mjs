@@ -421,6 +421,9 @@ async function screenshot(file, browser) {
   await echo.end();
 }
 
+// What a failed test still waited for ends with its page, and must not end the run.
+process.on('unhandledRejection', () => {});
+
 const browser = await launch();
 try {
   if (process.argv[2] === '--screenshot') {
