@@ -13,13 +13,14 @@ ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-re
     CARGO_BUILD_TARGET=host-tuple
 COPY Cargo.toml Cargo.lock ./
 COPY generator/Cargo.toml generator/
+COPY generator/numbers/Cargo.toml generator/numbers/
 COPY echo/Cargo.toml echo/
 COPY web/Cargo.toml web/
 COPY fuzz/checks/Cargo.toml fuzz/checks/
 # Empty programs: this layer holds the compiled dependencies of all, and outlives every change of their sources. The
 # generator does one thing at a time, so a panic may end it at once; without code to survive one it is 5 % smaller.
-RUN mkdir generator/src echo/src web/src fuzz/checks/src \
-    && touch fuzz/checks/src/lib.rs \
+RUN mkdir generator/src generator/numbers/src echo/src web/src fuzz/checks/src \
+    && touch generator/numbers/src/lib.rs fuzz/checks/src/lib.rs \
     && echo 'fn main() {}' >generator/src/main.rs \
     && echo 'fn main() {}' >echo/src/main.rs \
     && echo 'fn main() {}' >web/src/main.rs \
@@ -29,8 +30,9 @@ RUN mkdir generator/src echo/src web/src fuzz/checks/src \
 
 FROM dependencies AS generator
 COPY generator/src generator/src
+COPY generator/numbers/src generator/numbers/src
 # touch: cargo goes by the times of files, and these may be older than the empty program that it has just compiled.
-RUN touch generator/src/*.rs && CARGO_PROFILE_RELEASE_PANIC=abort cargo build --release --locked -p generator
+RUN touch generator/src/*.rs generator/numbers/src/lib.rs && CARGO_PROFILE_RELEASE_PANIC=abort cargo build --release --locked -p generator
 # Any user may make files in the folder, whatever --user says, and none can rename or delete those of another; a new named
 # volume takes its mode over.
 RUN mkdir -p /image/tmp/out \

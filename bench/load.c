@@ -112,8 +112,8 @@ static struct {
     uint64_t length;
     int status;
     uint64_t last; // if not 0, the last so many bytes are asked for
-    bool close, grow;
-    double end, next_line;
+    bool close;
+    double every, next_line; // if not 0, a line is appended every so many seconds
     uint64_t answers, bytes, stale, torn;
 } run;
 
@@ -131,17 +131,20 @@ static void check_head(struct connection *c) {
     if (status != run.status) fail("status %d instead of %d", status, run.status);
     const char *length = field(c->buf, "content-length");
     c->expected = status == 304 || !length ? 0 : strtoull(length, NULL, 10);
-    c->from = run.last ? run.length - run.last : 0;
     if (status == 304) return;
+    const char *range = field(c->buf, "content-range");
+    uint64_t total = c->expected;
+    c->from = run.last ? run.length - run.last : 0;
+    if (run.last && (!range || sscanf(range, "bytes %lu-%*u/%lu", &c->from, &total) != 2)) total = run.length; // limit says nothing
     if (!length) fail("an answer without Content-Length");
     if (run.last && c->expected != run.last) fail("%lu bytes instead of %lu", c->expected, run.last);
-    if (!run.last && c->expected > run.length) fail("%lu bytes of %lu", c->expected, run.length);
-    if (!run.last && c->expected < c->least) {
-        if (!run.grow) fail("%lu bytes of %lu", c->expected, run.length);
+    if (total > run.length) fail("%lu bytes of %lu", total, run.length);
+    if (total < c->least) {
+        if (!run.every) fail("%lu bytes of %lu", total, run.length);
         run.stale++; // a line that was appended before the request is missing
     }
     if (c->expected && run.content[c->from + c->expected - 1] != '\n') {
-        if (!run.grow) fail("an answer ends inside a line");
+        if (!run.every) fail("an answer ends inside a line");
         run.torn++; // a line that is just being appended is shown in part
     }
 }
@@ -183,12 +186,12 @@ static bool receive(struct connection *c) {
 }
 
 static void append_line(double at) {
-    if (!run.grow || at < run.next_line) return;
+    if (!run.every || at < run.next_line) return;
     char line[16];
     int length = snprintf(line, sizeof line, "%05lu\n", run.length % 100000);
     if (write(run.file, line, (size_t)length) != length) fail("write: %m");
     run.length += (uint64_t)length;
-    run.next_line = at + 0.001;
+    run.next_line = at + run.every;
 }
 
 static void serve_until(double end) {
@@ -228,12 +231,13 @@ static int requests(int argc, char **argv) {
     run.port = atoi(argv[2]);
     run.status = 200;
     char extra[600] = "";
+    char *more = extra; // where the next fields go
     for (char **option = argv + 7; *option; option++) {
-        if (!strcmp(*option, "close")) run.close = true, strcat(extra, "Connection: close\r\n");
-        else if (!strcmp(*option, "grow")) run.grow = true;
-        else if (!strcmp(*option, "differ")) strcat(extra, INGRESS);
-        else if (!strncmp(*option, "etag=", 5)) run.status = 304, sprintf(extra, "If-None-Match: %.150s\r\n", *option + 5);
-        else if (!strncmp(*option, "last=", 5)) run.status = 206, run.last = strtoull(*option + 5, NULL, 10), sprintf(extra, "Range: bytes=-%lu\r\n", run.last);
+        if (!strcmp(*option, "close")) run.close = true, more += sprintf(more, "Connection: close\r\n");
+        else if (!strcmp(*option, "differ")) more += sprintf(more, INGRESS);
+        else if (!strncmp(*option, "grow=", 5)) run.every = 1 / atof(*option + 5);
+        else if (!strncmp(*option, "etag=", 5)) run.status = 304, more += sprintf(more, "If-None-Match: %.150s\r\n", *option + 5);
+        else if (!strncmp(*option, "last=", 5)) run.status = 206, run.last = strtoull(*option + 5, NULL, 10), more += sprintf(more, "Range: bytes=-%lu\r\n", run.last);
         else fail("what is %s?", *option);
     }
     snprintf(run.request, sizeof run.request, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", argv[3], extra);

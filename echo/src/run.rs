@@ -32,11 +32,11 @@ use crate::mirror::session::Mirror;
 use crate::mirror::status::Progress;
 use crate::names::{self, Names};
 use crate::routes::app::{self, App, Figures};
-use crate::routes::common::Common;
 use crate::routes::content::Contents;
 use crate::routes::file::Data;
 use crate::routes::health::Readiness;
 use crate::routes::page::Page;
+use crate::routes::server_fields::ServerFields;
 use crate::signal::Stop;
 use crate::stage::Stage;
 use crate::{check, permissions, signal, stderr};
@@ -120,7 +120,7 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
     let mirror = match (options.upstream, &progress) {
         (Some(url), Some(progress)) => {
             let upstream = Upstream { url, ca: options.upstream_ca, token_file: options.upstream_token_file };
-            Some(Mirror::new(upstream, options.file.clone(), announced, growth, Arc::clone(progress))?)
+            Some(Mirror::new(upstream, options.file.clone(), announced, Arc::clone(&growth), Arc::clone(progress))?)
         }
         _ => None,
     };
@@ -135,11 +135,11 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
 
     let own_name = options.name.or_else(names::host_name).filter(|name| name != "none");
     let origin = options.allow_origin.as_ref().and_then(|origin| origin.to_str().ok()).map(str::to_owned);
-    let common = Arc::new(Common::new(Names::new(own_name), progress.clone(), origin));
+    let server_fields = Arc::new(ServerFields::new(Names::new(own_name), progress.clone(), origin));
     let readiness = Readiness {
         source: Arc::clone(&source),
         progress: progress.clone(),
-        common: Arc::clone(&common),
+        server_fields: Arc::clone(&server_fields),
         fresh_within: options.fresh_within,
         stage: stage.subscribe(),
     };
@@ -149,7 +149,7 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
         Sources { source: Arc::clone(&source), served, progress, live, connections: table, requests: counted };
     let figures: Figures = Arc::new(move |snapshot| sources.text(snapshot));
     let others = app::others(readiness, Page::new(&options.file), source, figures);
-    let app = App::new(data, others, common, demand, requests, stage.subscribe());
+    let app = App::new(data, others, server_fields, demand, requests, stage.subscribe());
     let mut serving = tokio::spawn(accept::serve(listener, app, Arc::clone(&connections), stage.subscribe()));
 
     let signal = tokio::select! {
@@ -161,6 +161,7 @@ async fn serve(options: Options) -> anyhow::Result<u8> {
         stage.send_replace(Stage::Draining);
         tokio::time::sleep(options.drain_delay).await;
         stage.send_replace(Stage::Closing);
+        growth.wake_all();
         if tokio::time::timeout(options.drain_timeout, serving).await.is_err() {
             warn!("{} answers were not taken within {:?} and are cut off", connections.count(), options.drain_timeout);
         }

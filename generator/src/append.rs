@@ -17,7 +17,7 @@ use crate::file::lock::Lock;
 use crate::file::status::Doing;
 use crate::file::{checkpoint, disk, open, rotation};
 use crate::halt::Halt;
-use crate::numbers::{LONGEST_LINE, Lines, Numbers};
+use numbers::{LONGEST_LINE, Lines, Numbers};
 
 /// How much is handed to one `write` when lines are batched, in bytes.
 const BATCH: usize = 64 * 1024;

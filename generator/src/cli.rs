@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::log::Log;
-use crate::numbers::LONGEST_LINE;
+use numbers::LONGEST_LINE;
 
 /// Appends a random number (0 to 32767) to a file, as a line, at every interval.
 ///

@@ -15,8 +15,8 @@ use tracing::{error, info, warn};
 
 use crate::append::Appender;
 use crate::halt::{Halt, Halted};
-use crate::numbers::Numbers;
 use crate::signal::{self, Stop};
+use numbers::Numbers;
 
 /// How long a disk may take to finish the last line when the end was asked for.
 const PATIENCE: Duration = Duration::from_millis(700);

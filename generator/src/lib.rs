@@ -4,7 +4,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`numbers`] | the numbers, and their lines |
+//! | [`numbers`] | the numbers, and their lines; a crate of its own |
 //! | [`halt`], [`signal`], [`stderr`], [`log`], [`permissions`], [`variables`] | leaves: being asked to end, the log, errors that say what helps |
 //! | [`mod@file`] | the file as the disk has it: opened, locked, repaired, counted, rotated |
 //! | [`append`] | the one writer of the file |
@@ -18,7 +18,6 @@ pub mod file;
 pub mod generate;
 pub mod halt;
 pub mod log;
-pub mod numbers;
 pub mod permissions;
 pub mod run;
 pub mod signal;

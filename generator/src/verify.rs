@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use rustix::fs::OFlags;
 use tokio::time::sleep;
 
-use crate::numbers::Numbers;
+use numbers::Numbers;
 
 /// How often a file that is still too short is looked at again.
 const POLL: Duration = Duration::from_millis(50);

@@ -67,6 +67,75 @@ the_writer_and_its_adapter_are_rolled_alone_and_no_request_fails() { while_clien
 the_mirrors_are_rolled_alone_and_no_request_fails() { while_clients_follow roll_alone deployment/echo numbers; }
 mirrors_are_deleted_one_at_a_time_and_no_request_fails() { while_clients_follow delete_one_at_a_time; }
 
+# --- What is seen from outside
+
+# The cluster's API at an address of this machine, without TLS, until the test ends: PROXY.
+start_proxy() {
+  local line
+  coproc proxy { exec kubectl proxy --port=0; }
+  # shellcheck disable=SC2154 # coproc sets it
+  read -r -t 60 line <&"${proxy[0]}" || fail 'kubectl proxy does not start'
+  PROXY=http://${line##* }
+}
+
+a_browser_sees_which_pod_answers_instead_of_a_deleted_one_and_loses_no_line() {
+  local said
+  start_proxy
+  said=$(tests/page/run --service "$PROXY/api/v1/namespaces/$NAMESPACE/services/echo:http/proxy/" "$NAMESPACE") || fail "$said"
+  [[ $said != skipped:* ]] || skip "${said#skipped: }"
+  echo "$said"
+  await ready_are 3 echo
+}
+
+a_Prometheus_scrapes_every_pod_and_understands_the_alerts() {
+  command -v prometheus promtool >/dev/null || { [ "${CI-}" != true ] || fail 'there is no prometheus'; skip 'there is no prometheus'; }
+  local pods query prometheus
+  start_proxy
+  sed -n '/^spec:/,$ s/^  //p' deploy/monitoring/rules.yaml >"$WORK/rules.yaml" # as Prometheus itself takes them
+  # As the operator reads deploy/monitoring/service-monitor.yaml, but that the pods are reached through the API.
+  cat >"$WORK/prometheus.yaml" <<CONFIG
+global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
+rule_files: [rules.yaml]
+scrape_configs:
+  - job_name: echo
+    kubernetes_sd_configs: [{role: endpoints, api_server: $PROXY, namespaces: {names: [$NAMESPACE]}}]
+    relabel_configs:
+      - {source_labels: [__meta_kubernetes_service_label_app_kubernetes_io_name], regex: echo|numbers, action: keep}
+      - {source_labels: [__meta_kubernetes_endpoint_port_name], regex: http, action: keep}
+      - {source_labels: [__meta_kubernetes_service_label_app_kubernetes_io_name], target_label: job}
+      - {source_labels: [__meta_kubernetes_pod_name], target_label: instance}
+      - {source_labels: [__meta_kubernetes_pod_name], target_label: __metrics_path__, replacement: /api/v1/namespaces/$NAMESPACE/pods/\$1:8000/proxy/metrics}
+      - {target_label: __address__, replacement: ${PROXY#http://}}
+CONFIG
+  exec {prometheus}< <(exec prometheus --config.file="$WORK/prometheus.yaml" --storage.tsdb.path="$WORK/prometheus" --web.listen-address=127.0.0.1:0 2>&1)
+  trap 'kill '$! EXIT
+  address=$(grep -m 1 -oP 'Listening on.*address=\K[0-9.:]+' <&"$prometheus") || fail 'prometheus does not start'
+  cat <&"$prometheus" >/dev/null &
+  pods=$(pods_of echo; pods_of numbers)
+  await_answer "$pods" 'up == 1'
+  await_answer "$(pods_of echo)" 'echo_upstream_lag_seconds < 30'
+  await_answer "$(pods_of echo)" 'increase(echo_upstream_delay_seconds_count[10s]) > 0'
+  await_answer '' 'ALERTS{alertstate="firing"}'
+  await_health 3
+}
+
+# Waits until the pods of which the query $2 is true are those of $1.
+await_answer() {
+  local end=$((SECONDS + 90)) said
+  until said=$(promtool query instant "http://$address" "$2" | grep -oP 'instance="\K[^"]*' | sort) && [ "$said" = "$(sort <<<"$1")" ]; do
+    [ $SECONDS -lt $end ] || fail "$2: $said"
+    sleep 1
+  done
+}
+
+await_health() { # of so many alerts
+  local end=$((SECONDS + 60)) said
+  until said=$(curl -sS "http://$address/api/v1/rules" | grep -o '"health":"[a-z]*"' | sort | uniq -c) && [[ $said =~ ^\ *$1\ \"health\":\"ok\"$ ]]; do
+    [ $SECONDS -lt $end ] || fail "rules: $said"
+    sleep 1
+  done
+}
+
 # --- The smoke test
 
 # Applies $1 and waits for the Job's pod to end as $2 says: Succeeded or Failed. Prints the log.
@@ -129,6 +198,8 @@ check a_killed_adapter_is_restarted_alone_and_no_request_fails
 check the_mirrors_are_rolled_alone_and_no_request_fails
 check the_writer_and_its_adapter_are_rolled_alone_and_no_request_fails
 check mirrors_are_deleted_one_at_a_time_and_no_request_fails
+check a_browser_sees_which_pod_answers_instead_of_a_deleted_one_and_loses_no_line
+check a_Prometheus_scrapes_every_pod_and_understands_the_alerts
 check it_fails_with_the_reason_where_a_Service_leads_nowhere_and_the_mirrors_serve_on
 check it_fails_with_the_reason_where_a_name_is_not_known
 check what_the_clients_read_is_what_was_generated

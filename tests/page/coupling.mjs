@@ -4,7 +4,7 @@ import { strict as assert } from 'node:assert';
 import { readFileSync, readdirSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { Echo } from './harness.mjs';
-import { UNREACHABLE, count, test } from './registry.mjs';
+import { UNREACHABLE, count, random, test } from './registry.mjs';
 
 // The boxes of the way of a line, as texts.
 const stops = (visit) => visit.page.locator('#stops li').allTextContents();
@@ -39,23 +39,24 @@ test('the way of a line is drawn, with the names of all who pass it on', { lines
   await visit.page.unrouteAll({ behavior: 'ignoreErrors' });
 });
 
-test('a mirror that is cut off says so, and when it is back', { lines: count(1, 9), options: ['--name', 'numbers-0'], complaints: UNREACHABLE }, async ({ visit, echo }) => {
+test('a mirror that is cut off says so, and when it is back', { lines: random(300), options: ['--name', 'numbers-0'], complaints: UNREACHABLE }, async ({ visit, echo }) => {
   await mirrored({ visit, echo }, async () => {
     await echo.kill();
     await visit.shows('word', 'Cut off');
     await visit.shows('meaning', /^the upstream is away: ./);
     await happened(visit, /upstream away: /);
     assert.equal(await visit.page.locator('#stops .cut').count(), 1);
-    echo.append('10');
+    await visit.picture('mirror-cut-off');
+    echo.append('12345');
     await echo.start('--name', 'numbers-0');
-    await visit.shows('newest', '10');
+    await visit.shows('newest', '12345');
     await happened(visit, /upstream back/);
     await visit.isConnected();
     await visit.counted('1');
   });
 });
 
-test('a restarted server and a replaced file stand in the diary and in the plot', { lines: count(1, 9), complaints: UNREACHABLE }, async ({ visit, echo }) => {
+test('a restarted server and a replaced file stand in the diary and in the plot', { lines: random(300), complaints: UNREACHABLE }, async ({ visit, echo }) => {
   await visit.isConnected();
   await visit.page.waitForFunction(() => performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/metrics')));
   await echo.kill();
@@ -67,8 +68,10 @@ test('a restarted server and a replaced file stand in the diary and in the plot'
   await visit.counted('1');
   assert.match(await visit.page.locator('#moments').getAttribute('d'), /^M\d+ 0v100/);
   const generation = await visit.text('generation');
-  echo.replace('1', '2');
+  echo.replace(...random(400).slice(300));
   await happened(visit, new RegExp(`file replaced: generation ${generation} to (?!${generation})[0-9a-f]{16}`));
+  await visit.shows('count', '100');
+  await visit.picture('file-replaced');
 });
 
 test('an answer by another replica stands in the diary', { lines: count(1, 9), options: ['--name', 'echo-a'], complaints: UNREACHABLE }, async ({ visit, echo }) => {

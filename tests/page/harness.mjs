@@ -150,6 +150,11 @@ export class Visit {
     return [...path.matchAll(/M\S+ (\S+)h/g)].map(([, y]) => (100 - y) * 327.67);
   }
 
+  // A picture of this moment, for the documents, if a folder for them is named.
+  async picture(name) {
+    if (process.env.PICTURES) await this.page.screenshot({ path: join(process.env.PICTURES, `${name}.png`), fullPage: true });
+  }
+
   async accessibilityProblems() {
     await this.page.evaluate(AXE);
     const { violations } = await this.page.evaluate(() => window.axe.run());

@@ -6,6 +6,15 @@ import { PHONE, count, test } from './registry.mjs';
 const log = (from, to) => count(from, to).map((n) => `line ${n.padStart(7, '0')} of the log`);
 const MANY = log(1, 60_000);
 
+// What a web server logs, as JSON.
+const requestLog = (lines) => count(1, lines).map((n) => {
+  const [path, failed] = [n % 10 ? `/items/${n * 7 % 90}` : `/pay/${n / 10}`, n % 50 === 0];
+  return JSON.stringify({
+    time: new Date(1_767_225_600_000 + n * 137).toISOString(), level: failed ? 'error' : 'info', path,
+    answer: { status: failed ? 502 : 200, ms: 3 + n * 31 % 40, ...(failed && { upstream: 'pay-1' }) },
+  });
+});
+
 // The viewer as a reader sees it.
 function viewer({ page }) {
   const lines = page.locator('#lines');
@@ -176,6 +185,20 @@ test('a line of JSON opens as a tree, by a click or by keys', { lines: ['{"a":{"
   await visit.page.keyboard.press('Enter');
   await visit.page.keyboard.press('Enter');
   await view.until(() => !document.querySelector('.tree'));
+});
+
+test('a log of JSON is filtered by a path, and what matches opens as a tree', { lines: requestLog(400), file: 'app.log' }, async ({ visit, echo }) => {
+  await visit.isConnected();
+  const view = viewer(visit);
+  await visit.page.getByRole('searchbox').fill('/"path":"\\/pay/');
+  await visit.shows('lines-text', '40 lines with a match');
+  assert.equal(await view.rows(), 40);
+  assert.equal(await view.lines.locator('.line.error').count(), 8);
+  echo.append(...requestLog(420).slice(400));
+  await visit.shows('lines-text', '42 lines with a match');
+  await view.lines.locator('.line.error').last().click();
+  assert.match(await view.lines.locator('.tree').textContent(), /status: 502.*upstream: "pay-1"/);
+  await visit.picture('json-log');
 });
 
 test('a selection lasts while lines come, and wrapping can be turned off', { lines: [...log(1, 50), 'x'.repeat(3000)], file: 'app.log' }, async ({ visit, echo }) => {

@@ -50,6 +50,11 @@ impl Growth {
         self.hastened.notify_one();
     }
 
+    /// Wakes all who wait, to look for themselves: something other than the file has changed.
+    pub fn wake_all(&self) {
+        self.latest.send_modify(|_| {});
+    }
+
     async fn watch(self: Arc<Self>) {
         let mut ticks = interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

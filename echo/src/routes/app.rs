@@ -23,10 +23,10 @@ use crate::http::bearer::{self, Demand};
 use crate::http::date::Clock;
 use crate::http::request::{Refusal, Request};
 use crate::routes::client::Client;
-use crate::routes::common::{Common, VERBS};
 use crate::routes::file::Data;
 use crate::routes::health::{Readiness, healthz, readyz};
 use crate::routes::page::{self, Page};
+use crate::routes::server_fields::{ServerFields, VERBS};
 use crate::stage::Stage;
 
 /// What a client is told about a verb that asks for more than reading.
@@ -47,7 +47,7 @@ pub type Figures = Arc<dyn Fn(Option<&Snapshot>) -> String + Send + Sync>;
 pub struct App {
     data: Data,
     others: Router,
-    common: Arc<Common>,
+    server_fields: Arc<ServerFields>,
     demand: Option<Demand>,
     requests: Arc<Requests>,
     stage: watch::Receiver<Stage>,
@@ -60,12 +60,12 @@ impl App {
     pub fn new(
         data: Data,
         others: Router,
-        common: Arc<Common>,
+        server_fields: Arc<ServerFields>,
         demand: Option<Demand>,
         requests: Arc<Requests>,
         stage: watch::Receiver<Stage>,
     ) -> Arc<Self> {
-        Arc::new(Self { data, others, common, demand, requests, stage, clock: Clock::default() })
+        Arc::new(Self { data, others, server_fields, demand, requests, stage, clock: Clock::default() })
     }
 
     /// Answers a request of `client`.
@@ -78,7 +78,7 @@ impl App {
             Method::GET | Method::HEAD if !self.may_pass(request, route) => bearer::refusal(),
             Method::GET | Method::HEAD if is_file => self.data.answer(request, &second, client).await,
             // `*` is the server as a whole (RFC 9110 §9.3.7).
-            Method::OPTIONS if route != Route::Other || request.uri.path() == "*" => self.common.options(),
+            Method::OPTIONS if route != Route::Other || request.uri.path() == "*" => self.server_fields.options(),
             _ if !self.may_pass(request, route) => bearer::refusal(),
             Method::GET | Method::HEAD => Box::pin(self.other(request)).await,
             _ if route == Route::Other => nothing_here(),
@@ -110,7 +110,7 @@ impl App {
         if must_not_be_stored(answer.status) {
             answer.add(&CACHE_CONTROL, "no-store");
         }
-        self.common.add_to(answer);
+        self.server_fields.add_to(answer);
         answer.ends_connection |= *self.stage.borrow() > Stage::Serving;
     }
 
@@ -211,8 +211,8 @@ mod tests {
         let growth = Growth::new(Arc::clone(&source));
         let live = Arc::new(Live::new(growth, stage.subscribe(), 1, Arc::default()));
         let data = Data::new(source, live, Contents::new(Arc::default())).unwrap();
-        let common = Arc::new(Common::new(Names::new(None), None, None));
-        App::new(data, routes, common, None, Arc::default(), stage.subscribe())
+        let server_fields = Arc::new(ServerFields::new(Names::new(None), None, None));
+        App::new(data, routes, server_fields, None, Arc::default(), stage.subscribe())
     }
 
     fn ask(stream: &mut TcpStream, path: &str) -> String {

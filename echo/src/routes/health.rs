@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::file::snapshot::Snapshot;
 use crate::file::source::Source;
 use crate::mirror::status::Progress;
-use crate::routes::common::Common;
+use crate::routes::server_fields::ServerFields;
 use crate::stage::Stage;
 
 /// What readiness depends on.
@@ -23,7 +23,7 @@ pub struct Readiness {
     /// How far the mirror is, if this is one.
     pub progress: Option<Arc<Progress>>,
     /// Who answers.
-    pub common: Arc<Common>,
+    pub server_fields: Arc<ServerFields>,
     /// How old the newest line may be.
     pub fresh_within: Option<Duration>,
     /// Whether the server is on its way out.
@@ -54,9 +54,9 @@ pub async fn readyz(State(readiness): State<Arc<Readiness>>) -> impl IntoRespons
     let body = json!({
         "ready": reason.is_none(),
         "reason": reason,
-        "name": readiness.common.own_name(),
+        "name": readiness.server_fields.own_name(),
         "version": env!("CARGO_PKG_VERSION"),
-        "served_by": readiness.common.served_by(),
+        "served_by": readiness.server_fields.served_by(),
         "length": snapshot.as_ref().map(|snapshot| snapshot.length()),
         "age_seconds": age.map(|age| age.as_secs_f64()),
         "generation": snapshot.as_ref().map(|snapshot| snapshot.generation().to_string()),

@@ -17,6 +17,7 @@ mod init;
 mod limits;
 mod links;
 mod live;
+mod live_end;
 mod log;
 mod metrics;
 mod mirror;

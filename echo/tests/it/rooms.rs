@@ -26,7 +26,7 @@ const ORDERS: [(&str, &[&[&str]]); 3] = [
     (
         "generator",
         &[
-            &["numbers", "halt", "signal", "stderr", "log", "permissions", "variables"],
+            &["halt", "signal", "stderr", "log", "permissions", "variables"],
             &["file"],
             &["append"],
             &["generate", "check", "verify"],

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use generator::append::Appender;
-use generator::numbers::Numbers;
+use numbers::Numbers;
 
 /// What a file holds, and what others do to it between two lines: up to the first zero byte it is the content, and behind
 /// it stand commands of two bytes.

@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 
 use crate::file::lines::Count;
 use crate::file::open;
-use crate::numbers::Numbers;
+use numbers::Numbers;
 
 /// How many bytes are compared with the sequence.
 const PROOF: u64 = 2048;

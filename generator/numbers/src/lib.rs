@@ -1,6 +1,8 @@
 //! The numbers: uniform over 0..=32767, the range of the shell's `$RANDOM`.
+//!
+//! A crate of its own, because it is optimised for speed and the rest of the generator for size.
 
-use rand::rngs::{ChaCha8Rng, SysRng};
+use rand::rngs::{ChaCha8Rng, SysError, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 
 /// The largest number of bytes that [`Numbers::push_line`] adds: five digits and the newline.
@@ -21,7 +23,7 @@ impl Numbers {
     /// # Errors
     ///
     /// When the system has no entropy to give.
-    pub fn new(seed: Option<u64>) -> anyhow::Result<Self> {
+    pub fn new(seed: Option<u64>) -> Result<Self, SysError> {
         let word = match seed {
             Some(seed) => seed,
             None => SysRng.try_next_u64()?,

@@ -1,4 +1,4 @@
-//! What all answers have in common: who answers, and who may read it in a browser.
+//! The fields that the server adds to all answers: who answers, and who may read it in a browser.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ const EXPOSED: &str = "Accept-Ranges, Content-Range, Date, ETag, Last-Modified, 
 const ASKED: &str = "Authorization, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, \
                      Last-Event-ID, Range";
 
-/// The fields of all answers.
-pub struct Common {
+/// The fields that are added to all answers.
+pub struct ServerFields {
     names: Names,
     /// What a mirror knows of its upstream.
     progress: Option<Arc<Progress>>,
@@ -32,7 +32,7 @@ pub struct Common {
     fixed: String,
 }
 
-impl Common {
+impl ServerFields {
     /// The answers of a server with these names; `origin` is that of the pages that may read them beside our own, or `*`.
     pub fn new(names: Names, progress: Option<Arc<Progress>>, origin: Option<String>) -> Self {
         let mut answer = Answer::new(StatusCode::OK, Body::None).with(&X_CONTENT_TYPE_OPTIONS, "nosniff");
