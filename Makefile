@@ -18,12 +18,12 @@ test:
 	cargo test --no-run --quiet
 	$(MAKE) --no-print-directory --jobs 3 --output-sync=target $(TESTS)
 
-TESTS = test-programs test-network test-page test-images test-streams test-metrics
+TESTS = test-programs test-network test-page test-images test-streams test-conformance test-metrics
 .PHONY: $(TESTS)
 # The programs leave a signal ignored that they find ignored, as after nohup; so the tests begin with none.
 test-programs:
 	env --default-signal cargo test --quiet
-test-network test-page test-images test-streams test-metrics: test-%:
+test-network test-page test-images test-streams test-conformance test-metrics: test-%:
 	tests/$*/run
 
 # The form of the code: nothing here runs it.

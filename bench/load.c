@@ -321,7 +321,8 @@ static void take_line(struct connection *c, char *line, int length) {
         if (!strcmp(line, "0\r\n")) live.ended[client] = true;
         return;
     }
-    if (!strncmp(line, "data: ", 6)) line += 6, length -= 6;
+    int field = strncmp(line, "data:", 5) ? 0 : line[5] == ' ' ? 6 : 5;
+    if (field) line += field, length -= field;
     else if (*line == '\n' || *line == ':' || strchr(line, ':')) return;
     if (*line == '{' || *line == '\n') return;
     int *next = &live.next[client];

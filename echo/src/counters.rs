@@ -9,28 +9,20 @@ use axum::http::{Method, StatusCode};
 
 use crate::histogram::Histogram;
 
-/// How much of the file was read for clients.
+/// How much of the file was read for clients. Lines are not counted: to look at each byte of a long answer for newlines is a
+/// seventh of what it costs.
 #[derive(Default)]
-pub struct Served {
-    bytes: AtomicU64,
-    lines: AtomicU64,
-}
+pub struct Served(AtomicU64);
 
 impl Served {
-    /// Counts `bytes` of the file, and the lines that end in them, as served.
-    pub fn count(&self, bytes: &[u8]) {
-        self.add(bytes.len(), memchr::memchr_iter(b'\n', bytes).count());
+    /// Counts so many bytes of the file as served.
+    pub fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Counts so many bytes and lines of the file as served.
-    pub fn add(&self, bytes: usize, lines: usize) {
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.lines.fetch_add(lines as u64, Ordering::Relaxed);
-    }
-
-    /// Bytes and lines served so far.
-    pub fn totals(&self) -> (u64, u64) {
-        (self.bytes.load(Ordering::Relaxed), self.lines.load(Ordering::Relaxed))
+    /// Bytes served so far.
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

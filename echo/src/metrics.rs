@@ -32,7 +32,7 @@ impl Sources {
     /// Writes all figures; `snapshot` is the latest that is known.
     pub fn text(&self, snapshot: Option<&Snapshot>) -> String {
         let mut text = String::with_capacity(4096);
-        let (bytes, lines) = self.served.totals();
+        let bytes = self.served.bytes();
         let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, String)]| {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
             for (labels, value) in samples {
@@ -44,7 +44,6 @@ impl Sources {
         let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
         family("echo_build_info", "gauge", "The version of this server, as a label.", &[(version, "1".to_owned())]);
         family("echo_served_bytes_total", "counter", "Bytes of the file read for clients.", &one(bytes.to_string()));
-        family("echo_served_lines_total", "counter", "Lines of the file read for clients.", &one(lines.to_string()));
         let changes = self.source.generation_changes().to_string();
         family(
             "echo_generation_changes_total",

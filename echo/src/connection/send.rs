@@ -112,7 +112,7 @@ async fn send_pieces(socket: &mut Socket, head: &mut &[u8], part: &Part) -> io::
             socket.send(&[head, &bytes]).await?;
             *head = &[];
             left.start += bytes.len() as u64;
-            part.served.count(&bytes);
+            part.served.add(bytes.len());
         }
         consume_budget().await;
     }
@@ -134,7 +134,7 @@ fn poll_send_piece(
         let Some(count) = part.snapshot.read_at_once(bytes, piece.start)? else { return Poll::Ready(Ok(None)) };
         let bytes = &bytes[..count];
         let sent = ready!(socket.poll_send(cx, &[IoSlice::new(head), IoSlice::new(bytes)]))?;
-        part.served.count(&bytes[..sent.saturating_sub(head.len())]);
+        part.served.add(sent.saturating_sub(head.len()));
         Poll::Ready(Ok(Some(sent)))
     })
 }

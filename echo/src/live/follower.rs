@@ -110,7 +110,7 @@ impl Follower {
     pub fn advance(&mut self, bytes: &[u8]) {
         self.may_stop = bytes.ends_with(b"\n");
         self.position += bytes.len() as u64;
-        self.served.count(bytes);
+        self.served.add(bytes.len());
     }
 
     /// Waits until there are bytes, and reads some of them: whole lines, save where a line is very long. The place stays

@@ -17,27 +17,21 @@ const LONGEST_KEPT: u64 = 512 * 1024;
 pub struct Contents {
     served: Arc<Served>,
     kept: Mutex<Option<Kept>>,
-    /// What was counted last of what is in memory anyway: the part, and how many lines end in it.
-    counted: Mutex<Option<(Asked, usize)>>,
 }
 
 /// A part of the file that was asked for.
-struct Asked {
+struct Kept {
     /// Not held, or the file of an old one would stay open and keep its place on the disk.
     snapshot: Weak<Snapshot>,
     range: Range<u64>,
-}
-
-struct Kept {
-    asked: Asked,
-    /// Its bytes and how many lines end in them, once it was asked for twice.
-    content: Option<(Bytes, usize)>,
+    /// Its bytes, once it was asked for twice.
+    content: Option<Bytes>,
 }
 
 impl Contents {
     /// Counts with `served`.
     pub fn new(served: Arc<Served>) -> Self {
-        Self { served, kept: Mutex::default(), counted: Mutex::default() }
+        Self { served, kept: Mutex::default() }
     }
 
     /// The bytes of `snapshot` in `range`, which lies within its length.
@@ -50,62 +44,44 @@ impl Contents {
             return Ok(Body::Announced(0));
         }
         if snapshot.holds(range.start) {
-            let bytes = snapshot.read_within(range.clone()).await?;
-            self.served.add(bytes.len(), self.lines(snapshot, &range, &bytes));
+            let bytes = snapshot.read_within(range).await?;
+            self.served.add(bytes.len());
             return Ok(Body::Bytes(bytes));
         }
-        if let Some((bytes, lines)) = self.kept(snapshot, &range)? {
-            self.served.add(bytes.len(), lines);
+        if let Some(bytes) = self.kept(snapshot, &range)? {
+            self.served.add(bytes.len());
             return Ok(Body::Bytes(bytes));
         }
         snapshot.read_within(range.end - 1..range.end).await?; // a file that is gone already can still be answered for
         Ok(Body::Part(Part { snapshot: Arc::clone(snapshot), range, served: Arc::clone(&self.served) }))
     }
 
-    /// How many lines end in `bytes`, which are those of `snapshot` in `range`.
-    fn lines(&self, snapshot: &Arc<Snapshot>, range: &Range<u64>, bytes: &[u8]) -> usize {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*counted {
-            Some((asked, lines)) if asked.is(snapshot, range) => *lines,
-            _ => {
-                let lines = memchr::memchr_iter(b'\n', bytes).count();
-                *counted = Some((Asked::new(snapshot, range), lines));
-                lines
-            }
-        }
-    }
-
     /// The part from memory, if it was asked for before and can't have changed since. All clients share its bytes.
-    fn kept(&self, snapshot: &Arc<Snapshot>, range: &Range<u64>) -> io::Result<Option<(Bytes, usize)>> {
+    fn kept(&self, snapshot: &Arc<Snapshot>, range: &Range<u64>) -> io::Result<Option<Bytes>> {
         if !snapshot.is_settled() || range.end - range.start > LONGEST_KEPT {
             return Ok(None);
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *kept {
-            Some(kept) if kept.asked.is(snapshot, range) => {
+            Some(kept) if kept.is(snapshot, range) => {
                 if kept.content.is_none() {
                     let mut bytes = vec![0; (range.end - range.start) as usize];
                     if snapshot.read_at_once(&mut bytes, range.start)? != Some(bytes.len()) {
                         return Ok(None); // on a disk, which takes a while
                     }
-                    let lines = memchr::memchr_iter(b'\n', &bytes).count();
-                    kept.content = Some((bytes.into(), lines));
+                    kept.content = Some(bytes.into());
                 }
                 Ok(kept.content.clone())
             }
             _ => {
-                *kept = Some(Kept { asked: Asked::new(snapshot, range), content: None });
+                *kept = Some(Kept { snapshot: Arc::downgrade(snapshot), range: range.clone(), content: None });
                 Ok(None)
             }
         }
     }
 }
 
-impl Asked {
-    fn new(snapshot: &Arc<Snapshot>, range: &Range<u64>) -> Self {
-        Self { snapshot: Arc::downgrade(snapshot), range: range.clone() }
-    }
-
+impl Kept {
     fn is(&self, snapshot: &Arc<Snapshot>, range: &Range<u64>) -> bool {
         Weak::as_ptr(&self.snapshot) == Arc::as_ptr(snapshot) && self.range == *range
     }

@@ -183,7 +183,7 @@ fn an_answer_given_again_is_as_fresh_and_is_counted() {
     server.append("5\n");
     assert_eq!(client.get("/data").text(), "4\n5\n");
     let metrics = client.get("/metrics");
-    for sample in ["echo_served_lines_total 27", r#"code="200"} 21"#] {
+    for sample in ["echo_served_bytes_total 54", r#"code="200"} 21"#] {
         assert!(metrics.text().contains(sample), "{sample}: {}", metrics.text());
     }
 }

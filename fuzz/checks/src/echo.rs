@@ -10,9 +10,31 @@ use echo::file::identity::Announced;
 use echo::file::offset::{Offset, token};
 use echo::http::conditional::{Outcome, Validators};
 use echo::http::range::{Resolved, resolve};
+use echo::http::request::{MAX_HEAD, Request};
 use echo::live::query::Query;
 use echo::mirror::copy::LocalCopy;
 use echo::mirror::response::{Answer, Asked, Part, understand};
+
+/// What a client sends: its head ends in the same place however much has come, and what decides about the connection is found
+/// by a plain reading of the lines, too.
+pub fn head(data: &[u8]) {
+    let Ok(Some((request, length))) = Request::parse(data) else { return };
+    assert!(length <= MAX_HEAD && length <= data.len());
+    let (head, before) = (&data[..length], &data[..length - 1]);
+    assert!(head.ends_with(b"\n\n") || head.ends_with(b"\n\r\n"), "a head ends in an empty line");
+    assert!(matches!(Request::parse(before), Ok(None)), "no sooner");
+    assert!(matches!(Request::parse(head), Ok(Some((_, at))) if at == length), "whatever follows");
+    let text = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let values = |name: &str| -> Vec<String> {
+        let fields = text.lines().skip_while(|line| line.is_empty()).skip(1).filter_map(|line| line.split_once(':'));
+        fields.filter(|(field, _)| *field == name).map(|(_, value)| value.trim().to_owned()).collect()
+    };
+    assert!(values("host").len() <= 1 && (request.minor_version == 0 || values("host").len() == 1));
+    let has_body = !values("transfer-encoding").is_empty()
+        || values("content-length").iter().any(|value| !value.trim_matches('0').is_empty());
+    let closes = values("connection").iter().flat_map(|value| value.split(',')).any(|option| option.trim() == "close");
+    assert!(!request.may_persist || (!has_body && !closes), "nothing behind a body is a request");
+}
 
 /// A length of eight bytes, and the value of a `Range` header.
 pub fn range(data: &[u8]) {

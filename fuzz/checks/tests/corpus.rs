@@ -9,7 +9,8 @@ type Check = (&'static str, fn(&[u8]));
 
 #[test]
 fn what_was_kept_is_survived() {
-    let checks: [Check; 6] = [
+    let checks: [Check; 7] = [
+        ("head", echo::head),
         ("range", echo::range),
         ("query", echo::query),
         ("conditional", echo::conditional),
