@@ -1,13 +1,13 @@
 //! `echo` serves one growing file over HTTP. `docs/ARCHITECTURE.md` has the path of a number.
 //!
 //! The rooms, from the bottom to the top: what stands in one uses what stands above it in this list, never what stands
-//! below (`tests/rooms.rs` sees to that).
+//! below (`tests/it/rooms.rs` sees to that).
 //!
 //! | room | what it holds |
 //! | --- | --- |
 //! | [`mod@file`] | the served file: at one instant, over time, and who it is |
 //! | [`live`] | reading on where the file ends |
-//! | [`http`] | parts of the protocol as values and pure functions |
+//! | [`http`] | parts of the protocol as values and functions of them |
 //! | [`mirror`] | keeping a local file a prefix of an upstream's |
 //! | [`routes`] | what each path answers |
 //! | [`connection`] | from accept to the last byte of an answer |

@@ -1,9 +1,12 @@
 //! Bearer tokens (RFC 6750), kept in files as Kubernetes mounts a Secret. A browser can only ask for a password (RFC 7617), so the
 //! token is accepted as one, too, whatever the name.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::http::StatusCode;
@@ -15,7 +18,7 @@ use tracing::{info, warn};
 
 use crate::http::answer::{Answer, sentence};
 
-/// How long a token that was read is good for. A Secret that rotates takes the kubelet longer than that.
+/// How often a token is read anew. A Secret that rotates takes the kubelet longer than that.
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// How long a token may be, in bytes: an argument for another file is found out, and no header grows past its limit.
 const LONGEST: usize = 8 * 1024;
@@ -26,7 +29,9 @@ const LONGEST: usize = 8 * 1024;
 ///
 /// When the file can't be read, or holds what is no token.
 pub fn read(file: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
+    let mut text = Vec::new();
+    let reading = File::open(file).and_then(|opened| opened.take(2 * LONGEST as u64).read_to_end(&mut text));
+    reading.with_context(|| format!("cannot read the token in {}", file.display()))?;
     let text = text.trim_ascii();
     if text.is_empty() || text.len() > LONGEST || !text.iter().all(u8::is_ascii_graphic) {
         bail!("{} holds no token: one word of visible ASCII is expected", file.display());
@@ -34,61 +39,56 @@ pub fn read(file: &Path) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(text).into_owned())
 }
 
-/// The token that clients have to know.
-pub struct Demand {
-    file: PathBuf,
-    latest: Mutex<Latest>,
-}
-
-struct Latest {
-    token: String,
-    read_at: Instant,
-    trouble: Option<String>,
-}
+/// The token that clients have to know. A thread of its own reads it anew, because the disk that it is on may hang: then the
+/// last one holds, and no request waits.
+pub struct Demand(Arc<Mutex<String>>);
 
 impl Demand {
     /// Demands the token in `file`, whichever that is by then.
     ///
     /// # Errors
     ///
-    /// When there is none now.
+    /// When there is none now, or no thread can be had.
     pub fn new(file: PathBuf) -> anyhow::Result<Self> {
-        let latest = Latest { token: read(&file)?, read_at: Instant::now(), trouble: None };
-        Ok(Self { file, latest: Mutex::new(latest) })
+        let latest = Arc::new(Mutex::new(read(&file)?));
+        let kept = Arc::clone(&latest);
+        let reader = thread::Builder::new().name("token".to_owned()).spawn(move || keep_up_to_date(&kept, &file));
+        reader.context("cannot start the thread that reads the token")?;
+        Ok(Self(latest))
     }
 
     /// Whether the `Authorization` among `headers` has the token. Takes the same time however much of it is right.
     pub fn is_met_by(&self, headers: &HeaderMap) -> bool {
-        let Some(shown) = headers.get(AUTHORIZATION).and_then(|value| shown(value.as_bytes())) else { return false };
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.refresh(&self.file);
-        shown.ct_eq(latest.token.as_bytes()).into()
+        let shown = headers.get(AUTHORIZATION).and_then(|value| shown(value.as_bytes()));
+        shown.is_some_and(|shown| shown.ct_eq(lock(&self.0).as_bytes()).into())
     }
 }
 
-impl Latest {
-    /// Reads the token anew if it is time. While that can't be done the last one holds, lest a slip locks everybody out.
-    fn refresh(&mut self, file: &Path) {
-        if self.read_at.elapsed() < READ_EVERY {
-            return;
-        }
-        self.read_at = Instant::now();
-        match read(file) {
+fn lock(latest: &Mutex<String>) -> MutexGuard<'_, String> {
+    latest.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads the token anew, for ever. While that can't be done the last one holds, lest a slip locks everybody out.
+fn keep_up_to_date(latest: &Mutex<String>, file: &Path) -> ! {
+    let mut trouble = None;
+    loop {
+        thread::sleep(READ_EVERY);
+        trouble = match read(file) {
             Ok(token) => {
-                if token != self.token {
+                if token != *lock(latest) {
                     info!("the token has changed");
                 }
-                self.token = token;
-                self.trouble = None;
+                *lock(latest) = token;
+                None
             }
             Err(error) => {
-                let trouble = format!("{error:#}");
-                if self.trouble.as_ref() != Some(&trouble) {
-                    warn!("{trouble}; the last one is still valid");
+                let found = Some(format!("{error:#}"));
+                if trouble != found {
+                    warn!("{error:#}; the last one is still valid");
                 }
-                self.trouble = Some(trouble);
+                found
             }
-        }
+        };
     }
 }
 

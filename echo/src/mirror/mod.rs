@@ -9,7 +9,8 @@
 //! 4. The [`response`] is judged by its head. Whatever it says, nothing is believed that does not fit.
 //! 5. The [`body`] is as many bytes as the head has announced. [`take`] compares those that we have, and hands on the rest.
 //! 6. [`swap`] knows which copy they belong to: the one that is served, or one of another file that is made aside.
-//! 7. The [`copy`] writes them, whole lines only, and announces them to those who serve the file.
+//! 7. The [`copy`] writes them, and announces whole lines to those who serve the file. Of a line of more than 1 MiB it writes the
+//!    beginning before it has the end.
 //! 8. The [`companion`] beside it tells after a restart whose lines they are, and whether they were ever all there were;
 //!    [`replace`] puts a copy in the place of another, in steps that a crash may interrupt.
 //!
@@ -18,7 +19,7 @@
 //!
 //! The mirror is a thread of its own, so that no disk and no upstream keeps clients waiting. Nothing enters but what the
 //! upstream sends, and nothing leaves but the file: what serves it knows of the mirror only what
-//! [`Announced`](crate::file::identity::Announced) and the status tell.
+//! [`Announced`](crate::file::identity::Announced) and the status tell. When it has written, it wakes those who wait for lines.
 
 pub mod body;
 pub mod client;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use tempfile::TempDir;
 
 use crate::client::{get, request};
@@ -75,6 +76,23 @@ fn a_token_that_rotates_is_followed() {
         assert_eq!(status(&server, "/data", "Bearer new"), 200);
         server.program.log().contains("the last one is still valid")
     });
+}
+
+/// A FIFO that nobody writes to keeps its readers waiting, as a disk that hangs does.
+#[test]
+fn a_token_that_can_not_be_read_for_ever_holds_nobody_up() {
+    let server = guarded("right");
+    let file = server.folder.path().join("token");
+    fs::remove_file(&file).unwrap();
+    mknodat(CWD, &file, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut kept_open = None;
+    eventually("somebody waits for the token", || {
+        assert_eq!(status(&server, "/data", "Bearer right"), 200);
+        kept_open = open(&file, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok();
+        kept_open.is_some()
+    });
+    assert_eq!(status(&server, "/data", "Bearer right"), 200);
+    assert_eq!(get(server.address, "/healthz").status, 200);
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Where the database is, and who we are there.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
+use crate::database::password::Password;
 use crate::database::tls::Tls;
 
 /// The port of Postgres.
@@ -21,7 +21,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Address {
     config: Config,
-    password_file: Option<PathBuf>,
+    password: Option<Password>,
     tls: Option<Tls>,
 }
 
@@ -50,7 +50,7 @@ impl Address {
         ensure!(!config.get_hosts().is_empty(), "DATABASE_URL names no host");
         ensure!(config.get_user().is_some(), "DATABASE_URL names no user");
         let tls = if config.get_ssl_mode() == SslMode::Require { Some(Tls::trusting(None)?) } else { None };
-        Ok(Self { config, password_file: None, tls })
+        Ok(Self { config, password: None, tls })
     }
 
     /// Puts parts together.
@@ -59,18 +59,17 @@ impl Address {
         config.host(parts.host).port(parts.port.unwrap_or(PORT)).user(parts.user);
         parts.name.map(|name| config.dbname(name));
         parts.password.map(|password| config.password(password));
-        Self { config, password_file: None, tls: None }
+        Self { config, password: None, tls: None }
     }
 
-    /// The same, with the password in a file that is read for every connection: it may change.
+    /// The same, with the password in a file, whichever that is by then.
     ///
     /// # Errors
     ///
     /// When there is another password already, or the file can't be read now.
     pub fn with_password_in(mut self, file: PathBuf) -> anyhow::Result<Self> {
         ensure!(self.config.get_password().is_none(), "there are two passwords: in a variable, and in db_pass_file");
-        self.password_file = Some(file);
-        self.config()?;
+        self.password = Some(Password::in_file(file)?);
         Ok(self)
     }
 
@@ -90,26 +89,17 @@ impl Address {
     }
 
     /// What a session needs to connect now.
-    ///
-    /// # Errors
-    ///
-    /// When the file of the password can't be read, or is empty.
-    pub fn config(&self) -> anyhow::Result<Config> {
+    pub fn config(&self) -> Config {
         let mut config = self.config.clone();
         let (idle, interval, retries) = KEEPALIVE;
         config.keepalives_idle(idle).keepalives_interval(interval).keepalives_retries(retries);
         config.tcp_user_timeout(UNACKNOWLEDGED);
         // Never one that an attacker could talk us out of.
         config.ssl_mode(if self.tls.is_some() { SslMode::Require } else { SslMode::Disable });
-        if let Some(file) = &self.password_file {
-            let password = fs::read(file).with_context(|| format!("cannot read the password in {}", file.display()))?;
-            let password = password.trim_ascii_end();
-            if password.is_empty() {
-                bail!("{} holds no password", file.display());
-            }
-            config.password(password);
+        if let Some(password) = &self.password {
+            config.password(password.latest());
         }
-        Ok(config)
+        config
     }
 }
 

@@ -52,7 +52,7 @@ impl Session {
     ///
     /// When that fails, or takes too long; [`Unusable`](super::unusable::Unusable) when it will fail for ever.
     pub async fn open(address: &Address, name: &str) -> anyhow::Result<Self> {
-        let mut config = address.config()?;
+        let mut config = address.config();
         config.application_name(name);
         let connected = timeout(CONNECT, connect(&config, address.tls())).await;
         let (mut client, connection) = connected.map_err(|_| anyhow!("no connection within {CONNECT:?}"))??;

@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use tempfile::TempDir;
 
 use crate::client::get;
 use crate::postgres::database;
-use crate::process::{Web, output, web};
+use crate::process::{Web, eventually, output, web};
 
 #[test]
 fn every_flag_has_a_variable() {
@@ -52,6 +53,27 @@ fn a_password_is_used_and_its_file_read_for_every_connection() {
     server.program.logged("the database is there");
     let server = Web::start(database.web().env("db_user", "guarded").env("db_pass", "right"));
     server.program.logged("the database is there");
+}
+
+/// A FIFO that nobody writes to keeps its readers waiting, as a disk that hangs does.
+#[test]
+fn a_password_that_can_not_be_read_for_ever_holds_nobody_up() {
+    let Some(database) = database() else { return };
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("password");
+    fs::write(&file, "any\n").unwrap();
+    let server = Web::start(database.web().env("db_pass_file", &file));
+    server.program.logged("the database is there");
+    fs::remove_file(&file).unwrap();
+    mknodat(CWD, &file, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut kept_open = None;
+    eventually("somebody waits for the password", || {
+        kept_open = open(&file, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok();
+        kept_open.is_some()
+    });
+    database.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'web%'");
+    server.program.logged("the connection to the database was lost");
+    eventually("the database is there again", || get(server.address, "/readyz").status == 200);
 }
 
 #[test]
