@@ -16,7 +16,7 @@ const FRAME: usize = 7;
 pub const COMMENT: &str = ":\n\n";
 
 /// The file is another one now. The id makes a browser begin at its start when it comes back.
-pub const RESET: &str = "event: reset\nid: -1\ndata: {\"streamNextOffset\":\"-1\"}\n\n";
+pub const RESET: &str = "event: reset\ndata:{\"streamNextOffset\":\"-1\"}\nid: -1\n\n";
 
 /// The `events` that a stream begins with. They say how soon to come back, too.
 pub fn first(events: &str) -> String {
@@ -77,8 +77,8 @@ pub fn data(bytes: &[u8], next: &str) -> String {
 /// The event that says where the reader is.
 pub fn control(next: &str, cursor: u64, up_to_date: bool) -> String {
     format!(
-        "event: control\nid: {next}\n\
-         data: {{\"streamNextOffset\":\"{next}\",\"streamCursor\":\"{cursor}\",\"upToDate\":{up_to_date}}}\n\n"
+        "event: control\n\
+         data:{{\"streamNextOffset\":\"{next}\",\"streamCursor\":\"{cursor}\",\"upToDate\":{up_to_date}}}\nid: {next}\n\n"
     )
 }
 
