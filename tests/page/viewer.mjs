@@ -66,6 +66,21 @@ test('of a long log 2,000 lines are kept, and it sticks to the newest', { lines:
   assert.equal(await view.first(), `${log(62_001, 62_001)[0]}\n`);
 });
 
+test('it sticks to the newest line when its box gets smaller', { lines: MANY, file: 'app.log' }, async ({ visit }) => {
+  await visit.isConnected();
+  const view = viewer(visit);
+  await view.until(lastIs, `${MANY.at(-1)}\n`);
+  await view.lines.evaluate((box) => new Promise((done) => {
+    requestAnimationFrame(() => { // as when a line comes, and the words beside the box change
+      box.scrollTop -= 1;
+      Object.assign(box.style, { minHeight: 0, height: `${box.clientHeight - 60}px` });
+      requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done)));
+    });
+  }));
+  assert(await view.isAtEnd());
+  assert(await visit.page.locator('#to-newest').isHidden());
+});
+
 test('older lines are read as one scrolls up, where what is seen stays', { lines: MANY, file: 'app.log' }, async ({ visit, echo }) => {
   await visit.isConnected();
   const view = viewer(visit);
@@ -198,6 +213,7 @@ test('a log of JSON is filtered by a path, and what matches opens as a tree', { 
   await visit.shows('lines-text', '42 lines with a match');
   await view.lines.locator('.line.error').last().click();
   assert.match(await view.lines.locator('.tree').textContent(), /status: 502.*upstream: "pay-1"/);
+  await view.lines.locator('.tree').evaluate((tree) => tree.scrollIntoView(false));
   await visit.picture('json-log');
 });
 

@@ -33,6 +33,7 @@ export class Log {
     [this.container, this.read, this.changed] = [container, read, changed];
     this.rows = new Rows(container);
     container.addEventListener('scroll', () => this.scrolled(), { passive: true });
+    new ResizeObserver(() => { if (this.isAtEnd) this.toBottom(); }).observe(container);
   }
 
   // Begins anew, with `lines` that are `from` to `end`.
