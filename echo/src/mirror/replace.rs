@@ -33,7 +33,8 @@ pub fn finish(path: &Path) -> anyhow::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(permissions::explain(&to, error)),
         _ => {} // or done already
     }
-    fs::rename(&ready, path).map_err(|error| permissions::explain(path, error))
+    fs::rename(&ready, path).map_err(|error| permissions::explain(path, error))?;
+    give_up(path) // whatever else was begun
 }
 
 /// Removes what was made aside and is not complete.
