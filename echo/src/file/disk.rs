@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -33,13 +34,15 @@ pub async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> +
     spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-/// Waits for `work` as long as a client does.
+/// Waits for `work` as long as a client does. In a box, because few wait: without it, each connection would have room for that.
 ///
 /// # Errors
 ///
 /// `TimedOut` when that is too long; those of the work.
-pub async fn within_patience<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub fn within_patience<'a, T: 'a>(
+    work: impl Future<Output = io::Result<T>> + Send + 'a,
+) -> Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>> {
     let late =
         |_| Err(io::Error::new(io::ErrorKind::TimedOut, format!("the disk has not answered within {PATIENCE:?}")));
-    timeout(PATIENCE, work).await.unwrap_or_else(late)
+    Box::pin(async move { timeout(PATIENCE, work).await.unwrap_or_else(late) })
 }
