@@ -260,6 +260,46 @@ mod tests {
     }
 
     #[test]
+    fn a_request_has_one_host_and_an_old_one_may_have_none() {
+        for (head, expected) in [
+            ("GET / HTTP/1.1\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\n\r\n", true),
+            ("GET / HTTP/1.0\r\nHost: a\r\n\r\n", true),
+            ("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", false),
+        ] {
+            assert_eq!(parse(head).is_ok(), expected, "{head}");
+        }
+    }
+
+    #[test]
+    fn the_connection_goes_on_unless_somebody_ends_it() {
+        for (version, connection, expected) in [
+            (1, "", true),
+            (1, "Connection: close\r\n", false),
+            (1, "Connection: Keep-Alive\r\n", true),
+            (1, "Connection: x, CLOSE\r\n", false),
+            (1, "Connection: close\r\nConnection: x\r\n", false),
+            (0, "", false),
+            (0, "Connection: x\r\n", false),
+            (0, "Connection: x, Keep-Alive\r\n", true),
+            (0, "Connection: keep-alive\r\nConnection: x\r\n", true),
+            (0, "Connection: keep-alive, close\r\n", false),
+        ] {
+            let head = format!("GET / HTTP/1.{version}\r\nHost: a\r\n{connection}\r\n");
+            assert_eq!(parse(&head).unwrap().may_persist, expected, "{head}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_of_http_1_is_refused_and_http_2_without_a_word() {
+        let status = |bytes: &[u8]| Request::parse(bytes).unwrap_err().status;
+        assert_eq!(status(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), None);
+        assert_eq!(status(b"GET / HTTP/2.0\r\n\r\n"), Some(StatusCode::BAD_REQUEST));
+    }
+
+    #[test]
     fn an_incomplete_head_is_waited_for_up_to_the_limit() {
         assert!(Request::parse(b"GET /data HTTP/1.1\r\nHost: a\r\n").unwrap().is_none());
         assert_eq!(Request::parse(&[b'a'; MAX_HEAD]).unwrap_err(), TOO_LARGE);
@@ -267,6 +307,7 @@ mod tests {
         assert_eq!(with(&lines).unwrap_err(), TOO_LARGE.status);
         let long = format!("X: {}\r\n", "y".repeat(MAX_HEAD));
         assert_eq!(with(&long).unwrap_err(), TOO_LARGE.status, "though it is complete");
+        assert!(with(&format!("X: {}\r\n", "y".repeat(16_000))).is_ok());
     }
 
     proptest! {
