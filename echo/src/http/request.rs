@@ -101,7 +101,9 @@ impl Request {
         if hosts > 1 || (hosts == 0 && minor_version == 1) {
             return Err(malformed("A request needs one Host header, with a host."));
         }
-        let may_persist = connection.may_persist(minor_version) && !framing.has_body(minor_version)?;
+        // Also where the connection ends anyway: somebody on the way may have understood it otherwise.
+        let has_body = framing.has_body(minor_version)?;
+        let may_persist = !has_body && connection.may_persist(minor_version);
         Ok(Self { method, uri, headers, minor_version, may_persist })
     }
 }
@@ -253,10 +255,12 @@ mod tests {
             ("Transfer-Encoding: chunked, chunked\r\n", Err(())),
             ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", Err(())),
             ("Transfer-Encoding: xchunked\r\n", Err(())),
+            ("Transfer-Encoding: xchunked\r\nConnection: close\r\n", Err(())),
             ("Transfer-Encoding:\r\n", Err(())),
         ] {
             assert_eq!(with(lines).map(|request| request.may_persist).map_err(|_| ()), expected, "{lines}");
         }
+        assert!(parse("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").is_err(), "HTTP/1.0 has no chunks");
     }
 
     #[test]
