@@ -47,8 +47,10 @@ load:
 ARCHIVE = appcoup-$(VERSION)-linux-$(shell uname -m)
 archives:
 	rm -rf target/dist && mkdir -p target/dist/$(ARCHIVE)
-	container=$$(docker create appcoup:$(VERSION)) && docker cp $$container:/echo target/dist/$(ARCHIVE)/ && \
-	  docker cp $$container:/generator target/dist/$(ARCHIVE)/; docker rm --volumes $$container >/dev/null
+	for program in echo generator web; do \
+	  container=$$(docker create appcoup/$$program:$(VERSION)) && docker cp $$container:/$$program target/dist/$(ARCHIVE)/ && \
+	  docker rm --volumes $$container >/dev/null || exit; \
+	done
 	cp LICENSE README.md target/dist/$(ARCHIVE)/
 	awk '/^## / { here = index($$0, "## $(VERSION)") == 1; next } here' CHANGELOG.md >target/dist/notes.md
 	cd target/dist && tar -czf $(ARCHIVE).tar.gz --sort=name --owner=0 --group=0 $(ARCHIVE) && sha256sum $(ARCHIVE).tar.gz >$(ARCHIVE).tar.gz.sha256
