@@ -91,7 +91,7 @@ a_browser_sees_which_pod_answers_instead_of_a_deleted_one_and_loses_no_line() {
 
 a_Prometheus_scrapes_every_pod_and_understands_the_alerts() {
   command -v prometheus promtool >/dev/null || { [ "${CI-}" != true ] || fail 'there is no prometheus'; skip 'there is no prometheus'; }
-  local pods job pod prometheus
+  local pods job pod prometheus address
   await ready_are 3 echo
   start_proxy
   sed -n '/^spec:/,$ s/^  //p' deploy/monitoring/rules.yaml >"$WORK/rules.yaml" # as Prometheus itself takes them

@@ -1,6 +1,5 @@
 // A browser behind a Service: the pod that answers it is deleted, and the page says who answers instead. See `run`.
 
-import { strict as assert } from 'node:assert';
 import { execFileSync } from 'node:child_process';
 import { Visit, launch } from './harness.mjs';
 import { UNREACHABLE } from './registry.mjs';
